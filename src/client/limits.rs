@@ -1,0 +1,28 @@
+//! What one client, and all of them, may use.
+
+/// Bounds on clients.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientLimits {
+    /// Logged-in clients, over all databases.
+    pub max_clients: u32,
+    /// Connections that have not logged in yet.
+    pub max_logins: u32,
+    /// Bytes of one message that must be read whole (Parse, a rewritten Query, FunctionCall names).
+    pub statement_size: u32,
+    /// Bytes of all prepared statements that one client keeps.
+    pub client_statements: u64,
+    /// Bytes of statement texts shared by the clients of one pool.
+    pub shared_statements: u64,
+}
+
+impl Default for ClientLimits {
+    fn default() -> Self {
+        Self {
+            max_clients: 10_000,
+            max_logins: 256,
+            statement_size: 1 << 20,
+            client_statements: 16 << 20,
+            shared_statements: 64 << 20,
+        }
+    }
+}

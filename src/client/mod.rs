@@ -1,0 +1,4 @@
+//! One client connection: accept, login, rest, work, goodbye.
+
+pub mod deadline;
+pub mod limits;

@@ -1,0 +1,3 @@
+//! Building the process and ending it.
+
+pub mod settings;

@@ -1,0 +1,3 @@
+//! One backend connection: open it, lend it, close it.
+
+pub mod upstream;

@@ -1,0 +1,8 @@
+//! Bytes and messages: the PostgreSQL frontend/backend protocol, versions 3.0 and 3.2, without sockets.
+//!
+//! Nothing here trusts a length: it is checked as the i32 that it is before anything is skipped, kept or
+//! allocated by it. Source: PostgreSQL documentation, "Frontend/Backend Protocol".
+#![deny(clippy::disallowed_methods)]
+
+pub mod fault;
+pub mod sqlstate;
