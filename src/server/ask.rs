@@ -1,0 +1,138 @@
+//! Our own questions to a server, outside of any exchange: restoring settings, asking for state, rolling back.
+//!
+//! Only asked when the reply queue is empty; each ends with its ReadyForQuery, so the queue is empty again
+//! behind it. Cancels of clients are not passed on meanwhile.
+
+use std::io;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::connection::Connection;
+use crate::session::server::Tx;
+use crate::session::statements::server::Unnamed;
+use crate::wire::error::ErrorFields;
+use crate::wire::frame::{self, HEAD};
+use crate::wire::read;
+use crate::wire::tag::backend as b;
+use crate::wire::write;
+
+/// An answer that takes longer means that the server can't be used.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Our answers are short; `pg_settings` is the longest.
+const LONGEST: usize = 1 << 20;
+
+/// Columns as text; `None` is NULL.
+pub type Row = Vec<Option<Box<str>>>;
+
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// The server answered with an error; the connection is as before.
+    #[error("{0}")]
+    Refused(String),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error("the server broke the protocol")]
+    Protocol,
+}
+
+impl AskError {
+    /// Whether the connection is still in step.
+    pub fn is_harmless(&self) -> bool {
+        matches!(self, Self::Refused(_))
+    }
+}
+
+impl Connection {
+    /// Runs `sql` by the simple protocol; the rows of all its statements.
+    pub async fn ask(&mut self, sql: &str) -> Result<Vec<Row>, AskError> {
+        let mut message = Vec::new();
+        write::query(&mut message, sql.as_bytes());
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        self.ask_raw(&message).await
+    }
+
+    /// Sends messages that end with exactly one ReadyForQuery, and gathers what comes back.
+    pub async fn ask_raw(&mut self, messages: &[u8]) -> Result<Vec<Row>, AskError> {
+        debug_assert!(self.ledger.replies.is_empty());
+        let exchange = async {
+            self.stream.write_all(messages).await?;
+            self.gather().await
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+    }
+
+    async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
+        let mut gathering = Gathering::default();
+        let mut bytes = Vec::with_capacity(4096);
+        loop {
+            if self.stream.read_buf(&mut bytes).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            let mut used = 0;
+            while let Some(head) = frame::head(&bytes[used..]).map_err(|_| AskError::Protocol)? {
+                let Some(message) = bytes.get(used..used + head.total) else { break };
+                used += head.total;
+                if self.take(head.tag, &message[HEAD..], &mut gathering)? {
+                    return if used == bytes.len() { gathering.answer() } else { Err(AskError::Protocol) };
+                }
+            }
+            bytes.drain(..used);
+            if bytes.len() > LONGEST {
+                return Err(AskError::Protocol);
+            }
+        }
+    }
+
+    /// Takes one message in; true at ReadyForQuery.
+    fn take(&mut self, tag: u8, body: &[u8], gathering: &mut Gathering) -> Result<bool, AskError> {
+        match tag {
+            b::DATA_ROW => {
+                let columns = read::data_row(body).map_err(|_| AskError::Protocol)?;
+                let text = |column: &[u8]| String::from_utf8_lossy(column).into();
+                gathering.rows.push(columns.into_iter().map(|column| column.map(text)).collect());
+            }
+            b::ERROR_RESPONSE => {
+                let fields = ErrorFields::read(body);
+                if fields.is_fatal() {
+                    return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
+                }
+                gathering.refused.get_or_insert_with(|| fields.message_text());
+            }
+            b::PARAMETER_STATUS => {
+                let (name, value) = read::parameter_status(body).map_err(|_| AskError::Protocol)?;
+                let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                self.ledger.params.set(&name, &value, &self.ledger.hasher);
+            }
+            b::READY_FOR_QUERY => {
+                let status = body.first().copied().unwrap_or_default();
+                self.ledger.tx = Tx::from_status(status).ok_or(AskError::Protocol)?;
+                self.ledger.unsynced = false;
+                return Ok(true);
+            }
+            b::PARSE_COMPLETE | b::BIND_COMPLETE | b::CLOSE_COMPLETE | b::ROW_DESCRIPTION | b::NO_DATA
+            | b::COMMAND_COMPLETE | b::EMPTY_QUERY_RESPONSE | b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE => {}
+            _ => return Err(AskError::Protocol),
+        }
+        Ok(false)
+    }
+}
+
+#[derive(Default)]
+struct Gathering {
+    rows: Vec<Row>,
+    refused: Option<String>,
+}
+
+impl Gathering {
+    fn answer(self) -> Result<Vec<Row>, AskError> {
+        match self.refused {
+            Some(message) => Err(AskError::Refused(message)),
+            None => Ok(self.rows),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! What one client believes: its statements, its settings, what it was told of the server's parameters.
+
+use std::sync::Arc;
+
+use super::params::Params;
+use super::settings::Settings;
+use super::statements::client::{ClientStatements, Held};
+use crate::sql::{Analysis, Effects};
+
+#[derive(Debug)]
+pub struct ClientState {
+    pub statements: ClientStatements,
+    /// What it has set, as PostgreSQL last confirmed.
+    pub settings: Arc<Settings>,
+    /// The parameters as it was last told.
+    pub told: Params,
+    pub touch: Touch,
+    /// Statements that SQL is about to deallocate, until a tag confirms it.
+    pub deallocating: Vec<(Box<[u8]>, Held)>,
+}
+
+impl ClientState {
+    pub fn new(settings: Arc<Settings>, told: Params) -> Self {
+        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), deallocating: Vec::new() }
+    }
+}
+
+/// Signs that the session's state may have changed, collected since PostgreSQL was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Touch {
+    pub effects: Effects,
+    /// Settings whose value may be another now, in lower case.
+    pub names: Vec<Box<str>>,
+}
+
+impl Touch {
+    pub fn add(&mut self, analysis: &Analysis) {
+        if analysis.effects.is_empty() {
+            return;
+        }
+        self.effects |= analysis.effects;
+        for name in &analysis.names {
+            self.add_name(name);
+        }
+    }
+
+    /// A setting changed, whatever did it.
+    pub fn add_name(&mut self, name: &str) {
+        self.effects |= Effects::GUC;
+        if !self.names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
+            self.names.push(name.to_ascii_lowercase().into());
+        }
+    }
+
+    /// Whether PostgreSQL has to be asked before the server may go to someone else.
+    pub fn needs_settling(&self) -> bool {
+        self.effects.intersects(Effects::STATE)
+    }
+
+    /// Whether the way in which the server reads texts may be another than it last reported.
+    pub fn changes_dialect(&self) -> bool {
+        self.effects.intersects(Effects::GUC.or(Effects::GUC_ALL).or(Effects::OPAQUE))
+            && (self.effects.contains(Effects::GUC_ALL)
+                || self.names.iter().any(|name| matches!(&**name, "standard_conforming_strings" | "client_encoding")))
+    }
+
+    pub fn clear(&mut self) {
+        self.effects = Effects::NONE;
+        self.names.clear();
+    }
+}

@@ -1,0 +1,84 @@
+//! What one server connection has and owes: reply queue, transaction, statements, reported parameters.
+
+use std::hash::RandomState;
+use std::sync::Arc;
+
+use super::params::Params;
+use super::replies::{Awaits, Fate, Replies, Slot, Undo};
+use super::settings::Settings;
+use super::statements::server::ServerStatements;
+use super::statements::shared::StatementId;
+
+/// The transaction status of the last ReadyForQuery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tx {
+    Idle,
+    Open,
+    Failed,
+}
+
+impl Tx {
+    pub fn from_status(status: u8) -> Option<Self> {
+        match status {
+            b'I' => Some(Self::Idle),
+            b'T' => Some(Self::Open),
+            b'E' => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct Ledger {
+    pub replies: Replies,
+    pub tx: Tx,
+    /// Extended messages were sent since the last Sync: an implicit transaction may be open.
+    pub unsynced: bool,
+    pub statements: ServerStatements,
+    pub params: Params,
+    /// The settings that this session has on top of its startup; `None` while it isn't known.
+    pub settings: Option<Arc<Settings>>,
+    /// Cancel requests on their way to this backend.
+    pub cancels: u32,
+    pipeline: u64,
+    pub hasher: RandomState,
+}
+
+impl Ledger {
+    pub fn new(params: Params, hasher: RandomState, statements: u32, settings: Arc<Settings>) -> Self {
+        Self {
+            replies: Replies::default(),
+            tx: Tx::Idle,
+            unsynced: false,
+            statements: ServerStatements::new(statements as usize),
+            params,
+            settings: Some(settings),
+            cancels: 0,
+            pipeline: 0,
+            hasher,
+        }
+    }
+
+    /// The pipeline that is being sent: everything between two moments at which nothing was owed.
+    pub fn pipeline(&self) -> u64 {
+        self.pipeline
+    }
+
+    /// Notes a message that was just written for the server.
+    pub fn sent(&mut self, awaits: Awaits, fate: Fate, statement: Option<StatementId>, undo: Undo) {
+        if self.replies.is_empty() {
+            self.pipeline += 1;
+        }
+        match awaits {
+            Awaits::Sync => self.unsynced = false,
+            Awaits::Query | Awaits::FunctionCall | Awaits::CopyEnd => {}
+            _ => self.unsynced = true,
+        }
+        self.replies.sent(Slot { awaits, fate, statement, undo });
+    }
+
+    /// Nothing is owed, no transaction is open, explicit or implicit.
+    pub fn is_at_rest(&self) -> bool {
+        self.tx == Tx::Idle && !self.unsynced && self.replies.is_empty() && !self.replies.is_skipping()
+    }
+}

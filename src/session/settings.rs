@@ -1,0 +1,201 @@
+//! What clients have set on top of their startup, as interned sets: equal sets are one pointer, so that
+//! "does this server already fit?" is one comparison. Values come from PostgreSQL, never from a text.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use postgres_protocol::escape::{escape_identifier, escape_literal};
+
+/// Overrides of one session: settings that differ from their reset values, and its identity.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Overrides {
+    /// Value by setting, as `current_setting` gives it.
+    pub values: BTreeMap<Box<str>, Box<str>>,
+    /// Set when it isn't the login user.
+    pub session_authorization: Option<Box<str>>,
+    /// Set when it isn't `none`.
+    pub role: Option<Box<str>>,
+}
+
+/// An interned set of overrides.
+#[derive(Debug)]
+pub struct Settings {
+    /// Equal for equal sets of one pool; 0 is "no overrides".
+    pub id: u32,
+    pub overrides: Overrides,
+    /// Equal for sets under which a statement text means the same; 0 is "as at startup".
+    pub dialect: u32,
+}
+
+/// Settings that change what a statement's text means when it is analysed.
+const ANALYSIS: &[&str] = &[
+    "client_encoding",
+    "search_path",
+    "datestyle",
+    "timezone",
+    "intervalstyle",
+    "standard_conforming_strings",
+    "backslash_quote",
+    "transform_null_equals",
+    "array_nulls",
+    "xmloption",
+    "xmlbinary",
+    "bytea_output",
+    "lc_monetary",
+    "default_text_search_config",
+    "quote_all_identifiers",
+    "row_security",
+];
+
+impl Overrides {
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty() && self.session_authorization.is_none() && self.role.is_none()
+    }
+
+    fn dialect(&self) -> u32 {
+        let mut relevant = self.values.iter().filter(|(name, _)| ANALYSIS.contains(&&*name.to_ascii_lowercase())).peekable();
+        if relevant.peek().is_none() && self.role.is_none() && self.session_authorization.is_none() {
+            return 0;
+        }
+        let mut hasher = DefaultHasher::new();
+        relevant.for_each(|pair| pair.hash(&mut hasher));
+        (&self.role, &self.session_authorization).hash(&mut hasher);
+        (hasher.finish() as u32).max(1)
+    }
+}
+
+/// The sets in use in one pool.
+#[derive(Debug)]
+pub struct Interner {
+    plain: Arc<Settings>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    sets: HashMap<Overrides, Arc<Settings>>,
+    last: u32,
+}
+
+/// Sets that nobody holds are looked for when this many are known.
+const SWEEP_AT: usize = 1024;
+
+impl Default for Interner {
+    fn default() -> Self {
+        let plain = Arc::new(Settings { id: 0, overrides: Overrides::default(), dialect: 0 });
+        Self { plain, known: Mutex::default() }
+    }
+}
+
+impl Interner {
+    /// The set without overrides.
+    pub fn plain(&self) -> &Arc<Settings> {
+        &self.plain
+    }
+
+    pub fn intern(&self, overrides: Overrides) -> Arc<Settings> {
+        if overrides.is_empty() {
+            return self.plain.clone();
+        }
+        let mut known = self.known.lock();
+        if let Some(settings) = known.sets.get(&overrides) {
+            return settings.clone();
+        }
+        if known.sets.len() >= SWEEP_AT {
+            known.sets.retain(|_, settings| Arc::strong_count(settings) > 1);
+        }
+        known.last = known.last.wrapping_add(1).max(1);
+        let dialect = overrides.dialect();
+        let settings = Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect });
+        known.sets.insert(overrides, settings.clone());
+        settings
+    }
+}
+
+/// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
+///
+/// One Query is one implicit transaction: if any part fails, nothing has changed. Identity is reset first,
+/// since another role may lack the right to the settings, and set last.
+pub fn replay(from: &Overrides, to: &Overrides) -> Option<String> {
+    let mut sql = String::new();
+    let identity_differs = from.role != to.role || from.session_authorization != to.session_authorization;
+    if identity_differs && from.session_authorization.is_some() {
+        sql.push_str("RESET SESSION AUTHORIZATION;");
+    }
+    if identity_differs && from.role.is_some() {
+        sql.push_str("RESET ROLE;");
+    }
+    let resets = from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, None));
+    let sets = to.values.iter().filter(|&(name, value)| from.values.get(name) != Some(value));
+    for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(value)))) {
+        let separator = if sql.ends_with(')') { "," } else { "SELECT " };
+        let value = value.map_or_else(|| "NULL".to_owned(), |value| escape_literal(value));
+        let _ = write!(sql, "{separator}pg_catalog.set_config({},{value},false)", escape_literal(name));
+    }
+    if sql.ends_with(')') {
+        sql.push(';');
+    }
+    if identity_differs {
+        if let Some(user) = &to.session_authorization {
+            let _ = write!(sql, "SET SESSION AUTHORIZATION {};", escape_identifier(user));
+        }
+        if let Some(role) = &to.role {
+            let _ = write!(sql, "SET ROLE {};", escape_identifier(role));
+        }
+    }
+    (!sql.is_empty()).then_some(sql)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn overrides(values: &[(&str, &str)]) -> Overrides {
+        Overrides { values: values.iter().map(|&(n, v)| (n.into(), v.into())).collect(), ..Overrides::default() }
+    }
+
+    #[test]
+    fn equal_sets_are_one() {
+        let interner = Interner::default();
+        let a = interner.intern(overrides(&[("work_mem", "5MB")]));
+        assert!(Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "5MB")]))));
+        assert!(!Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "6MB")]))));
+        assert!(Arc::ptr_eq(interner.plain(), &interner.intern(Overrides::default())));
+    }
+
+    #[test]
+    fn only_what_changes_a_text_makes_a_dialect() {
+        let interner = Interner::default();
+        assert_eq!(interner.intern(overrides(&[("work_mem", "5MB")])).dialect, 0);
+        let dmy = interner.intern(overrides(&[("DateStyle", "ISO, DMY")]));
+        assert_ne!(dmy.dialect, 0);
+        assert_eq!(dmy.dialect, interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect);
+    }
+
+    #[test]
+    fn only_the_difference_is_replayed() {
+        let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
+        assert_eq!(
+            replay(&from, &to).unwrap(),
+            "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
+             pg_catalog.set_config('d','4',false);"
+        );
+        assert_eq!(replay(&to, &to), None);
+    }
+
+    #[test]
+    fn identity_is_reset_first_and_set_last() {
+        let mut from = overrides(&[]);
+        from.role = Some("r1".into());
+        let mut to = overrides(&[("a", "1")]);
+        to.session_authorization = Some("Us\"er".into());
+        assert_eq!(
+            replay(&from, &to).unwrap(),
+            "RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SET SESSION AUTHORIZATION \"Us\"\"er\";"
+        );
+    }
+}

@@ -1,0 +1,183 @@
+//! Statement texts, shared by all that prepared them.
+
+use std::io::Write;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use foldhash::fast::RandomState;
+use hashlink::LruCache;
+use parking_lot::Mutex;
+use std::hash::BuildHasher;
+
+use crate::sql::Analysis;
+use crate::wire::read;
+
+/// Names that a client may not use on a server, since the servers' own statements are called so.
+pub const PREFIX: &[u8] = b"_pgweir_";
+/// A statement that no server ever has.
+pub const NOWHERE: &[u8] = b"_pgweir_0";
+
+/// Texts above this are kept by their clients alone.
+const SHARED_SIZE: usize = 64 * 1024;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StatementId(pub u64);
+
+impl StatementId {
+    /// The name under which servers know the statement.
+    pub fn server_name(self) -> ServerName {
+        let mut name = ServerName { bytes: [0; ServerName::LONGEST], len: 0 };
+        let mut rest = &mut name.bytes[..];
+        write!(rest, "_pgweir_{}", self.0).expect("the longest name fits");
+        name.len = ServerName::LONGEST - rest.len();
+        name
+    }
+}
+
+/// A statement's name on servers, on the stack.
+#[derive(Clone, Copy)]
+pub struct ServerName {
+    bytes: [u8; Self::LONGEST],
+    len: usize,
+}
+
+impl ServerName {
+    const LONGEST: usize = PREFIX.len() + 20;
+
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(self).expect("made of ASCII")
+    }
+}
+
+impl Deref for ServerName {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+/// When a statement was parsed, in its own count: a copy on a server serves a client if the copy is not older
+/// than the client's own Parse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Stamp(pub u64);
+
+impl Stamp {
+    /// Older than any Parse: a copy known to be stale.
+    pub const STALE: Self = Self(0);
+}
+
+#[derive(Debug)]
+pub struct Statement {
+    pub id: StatementId,
+    /// A Parse's body behind the name: query, NUL, parameter types.
+    pub definition: Box<[u8]>,
+    /// The settings under which it was analysed: the same text means something else under others.
+    pub dialect: u32,
+    pub analysis: Analysis,
+    stamps: AtomicU64,
+}
+
+impl Statement {
+    /// The stamp of a Parse that is about to be sent.
+    pub fn next_stamp(&self) -> Stamp {
+        Stamp(self.stamps.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    pub fn query(&self) -> &[u8] {
+        read::text(&self.definition).map_or(&[], |(query, _)| query)
+    }
+}
+
+/// The texts of one pool's clients, the least recently parsed forgotten beyond a budget of bytes.
+/// A forgotten text lives on with the clients that hold it; it is only no longer shared with new ones.
+#[derive(Debug)]
+pub struct Registry {
+    texts: Mutex<Texts>,
+    hasher: RandomState,
+    next: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Texts {
+    by_hash: LruCache<u64, Arc<Statement>, RandomState>,
+    bytes: u64,
+    budget: u64,
+}
+
+impl Registry {
+    /// `budget` in bytes of definitions.
+    pub fn new(budget: u64) -> Self {
+        let by_hash = LruCache::with_hasher(usize::MAX >> 1, RandomState::default());
+        Self {
+            texts: Mutex::new(Texts { by_hash, bytes: 0, budget }),
+            hasher: RandomState::default(),
+            next: AtomicU64::new(1),
+        }
+    }
+
+    /// The statement of this definition and dialect; `analyse` runs when it is new here.
+    pub fn intern(&self, definition: &[u8], dialect: u32, analyse: impl FnOnce(&[u8]) -> Analysis) -> Arc<Statement> {
+        if definition.len() > SHARED_SIZE {
+            return self.private(definition.into(), dialect, analyse);
+        }
+        let hash = self.hasher.hash_one((definition, dialect));
+        let known = self.texts.lock().by_hash.get(&hash).cloned();
+        match known {
+            Some(known) if *known.definition == *definition && known.dialect == dialect => known,
+            _ => {
+                let new = self.private(definition.into(), dialect, analyse);
+                self.texts.lock().keep(hash, new.clone());
+                new
+            }
+        }
+    }
+
+    /// A statement that is shared with nobody.
+    pub fn private(&self, definition: Box<[u8]>, dialect: u32, analyse: impl FnOnce(&[u8]) -> Analysis) -> Arc<Statement> {
+        let analysis = analyse(read::text(&definition).map_or(&[], |(query, _)| query));
+        let id = StatementId(self.next.fetch_add(1, Ordering::Relaxed));
+        Arc::new(Statement { id, definition, dialect, analysis, stamps: AtomicU64::new(0) })
+    }
+}
+
+impl Texts {
+    fn keep(&mut self, hash: u64, statement: Arc<Statement>) {
+        self.bytes += statement.definition.len() as u64;
+        if let Some(replaced) = self.by_hash.insert(hash, statement) {
+            self.bytes -= replaced.definition.len() as u64;
+        }
+        while self.bytes > self.budget {
+            let Some((_, oldest)) = self.by_hash.remove_lru() else { break };
+            self.bytes -= oldest.definition.len() as u64;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn intern(registry: &Registry, text: &[u8], dialect: u32) -> StatementId {
+        registry.intern(text, dialect, |_| Analysis::default()).id
+    }
+
+    #[test]
+    fn equal_texts_are_one_statement_and_a_dialect_makes_another() {
+        let registry = Registry::new(1000);
+        let id = intern(&registry, b"select 1\0\0\0", 0);
+        assert_eq!(intern(&registry, b"select 1\0\0\0", 0), id);
+        assert_ne!(intern(&registry, b"select 1\0\0\0", 1), id);
+        assert_ne!(intern(&registry, b"select 1\0\0\x01\0\0\0\x17", 0), id);
+    }
+
+    #[test]
+    fn the_budget_forgets_the_least_recent() {
+        let registry = Registry::new(20);
+        let a = intern(&registry, b"aaaaaaaa\0\0\0", 0);
+        intern(&registry, b"bbbbbbbb\0\0\0", 0);
+        assert!(registry.texts.lock().bytes <= 20);
+        assert_ne!(intern(&registry, b"aaaaaaaa\0\0\0", 0), a);
+    }
+}
