@@ -39,8 +39,6 @@ pub struct Connection {
     pub key: Option<BackendKey>,
     /// The place that was really reached: cancels go there.
     pub host: Host,
-    /// Which of our own statements the session has prepared.
-    pub questions: u8,
 }
 
 impl Connection {

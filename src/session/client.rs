@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::params::Params;
+use super::pins::Pins;
 use super::settings::Settings;
 use super::statements::client::{ClientStatements, Held};
 use crate::sql::{Analysis, Effects};
@@ -15,13 +16,15 @@ pub struct ClientState {
     /// The parameters as it was last told.
     pub told: Params,
     pub touch: Touch,
+    /// Why it keeps its server.
+    pub pins: Pins,
     /// Statements that SQL is about to deallocate, until a tag confirms it.
     pub deallocating: Vec<(Box<[u8]>, Held)>,
 }
 
 impl ClientState {
     pub fn new(settings: Arc<Settings>, told: Params) -> Self {
-        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), deallocating: Vec::new() }
+        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), pins: Pins::default(), deallocating: Vec::new() }
     }
 }
 

@@ -40,6 +40,8 @@ pub struct Ledger {
     pub settings: Option<Arc<Settings>>,
     /// Cancel requests on their way to this backend.
     pub cancels: u32,
+    /// One bit for each statement of our own that the session has (`settle`).
+    pub questions: u8,
     pipeline: u64,
     pub hasher: RandomState,
 }
@@ -54,6 +56,7 @@ impl Ledger {
             params,
             settings: Some(settings),
             cancels: 0,
+            questions: 0,
             pipeline: 0,
             hasher,
         }

@@ -1,0 +1,164 @@
+//! How others reach a client's task: to cancel its query, to end it, to tell it that the process is draining.
+//!
+//! A signal is a bit and a wake-up; the task itself does what it means, so that nobody else ever touches a
+//! client's server. Invariant: a card is in the registry exactly while its client is logged in.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::Waker;
+
+use dashmap::DashMap;
+use subtle::ConstantTimeEq;
+
+/// What a client's task may be told. Several may be pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signals(u8);
+
+impl Signals {
+    /// Cancel what is running or queued.
+    pub const CANCEL: Self = Self(1);
+    /// A cancel request that this client caused has been taken by the server.
+    pub const CANCEL_SENT: Self = Self(2);
+    /// End as soon as no transaction is open.
+    pub const DRAIN: Self = Self(4);
+    /// End now.
+    pub const KILL: Self = Self(8);
+
+    pub fn has(self, signal: Self) -> bool {
+        self.0 & signal.0 != 0
+    }
+
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+}
+
+/// One logged-in client as others see it.
+#[derive(Debug)]
+pub struct Card {
+    /// The process id that the client was told: above every id that a kernel gives.
+    pub pid: i32,
+    secret: Box<[u8]>,
+    signals: AtomicU8,
+    waker: OnceLock<Waker>,
+}
+
+impl Card {
+    /// The task behind the card says how it is woken; its waker stays the same for its life.
+    pub fn listen(&self, waker: &Waker) {
+        let _ = self.waker.set(waker.clone());
+    }
+
+    pub fn signal(&self, signal: Signals) {
+        self.signals.fetch_or(signal.0, Ordering::AcqRel);
+        if let Some(waker) = self.waker.get() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// What was signalled and not taken yet.
+    pub fn pending(&self) -> Signals {
+        Signals(self.signals.load(Ordering::Acquire))
+    }
+
+    /// Takes one signal; true if it was pending.
+    pub fn take(&self, signal: Signals) -> bool {
+        self.pending().has(signal) && self.signals.fetch_and(!signal.0, Ordering::AcqRel) & signal.0 != 0
+    }
+
+    pub fn secret(&self) -> &[u8] {
+        &self.secret
+    }
+}
+
+/// All logged-in clients, by the process id that they were told.
+#[derive(Debug)]
+pub struct Registry {
+    cards: DashMap<i32, Arc<Card>>,
+    next: AtomicU32,
+}
+
+/// Above the largest process id of Linux (2^22), so that no real process is ever meant.
+const FIRST_PID: u32 = 1 << 22;
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { cards: DashMap::new(), next: AtomicU32::new(0) }
+    }
+}
+
+impl Registry {
+    /// Enters a client with a secret that the caller drew at random.
+    pub fn enter(&self, secret: Box<[u8]>) -> Entry<'_> {
+        loop {
+            let step = self.next.fetch_add(1, Ordering::Relaxed) % (i32::MAX as u32 - FIRST_PID);
+            let pid = (FIRST_PID + step) as i32;
+            if let dashmap::Entry::Vacant(vacant) = self.cards.entry(pid) {
+                let card =
+                    Arc::new(Card { pid, secret, signals: AtomicU8::new(0), waker: OnceLock::new() });
+                vacant.insert(card.clone());
+                return Entry { registry: self, card };
+            }
+        }
+    }
+
+    /// Passes a cancel request on, if the key is right. Nothing tells the asker which it was.
+    pub fn cancel(&self, pid: i32, secret: &[u8]) -> bool {
+        let Some(card) = self.cards.get(&pid).map(|entry| entry.value().clone()) else { return false };
+        let right = bool::from(card.secret.ct_eq(secret));
+        if right {
+            card.signal(Signals::CANCEL);
+        }
+        right
+    }
+
+    pub fn signal_all(&self, signal: Signals) {
+        let cards: Vec<_> = self.cards.iter().map(|entry| entry.value().clone()).collect();
+        for card in cards {
+            card.signal(signal);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.cards.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.cards.is_empty()
+    }
+}
+
+/// A client's place in the registry, given up when dropped.
+#[derive(Debug)]
+pub struct Entry<'a> {
+    registry: &'a Registry,
+    pub card: Arc<Card>,
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        self.registry.cards.remove(&self.card.pid);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_right_key_cancels() {
+        let registry = Registry::default();
+        let entry = registry.enter(b"0123456789abcdef"[..].into());
+        let pid = entry.card.pid;
+        assert!(pid >= 1 << 22);
+        assert!(!registry.cancel(pid, b"0123456789abcdeX"));
+        assert!(!registry.cancel(pid, b"0123"));
+        assert!(!registry.cancel(pid + 1, b"0123456789abcdef"));
+        assert!(entry.card.pending().is_empty());
+        assert!(registry.cancel(pid, b"0123456789abcdef"));
+        assert!(entry.card.take(Signals::CANCEL));
+        assert!(!entry.card.take(Signals::CANCEL));
+        drop(entry);
+        assert!(registry.is_empty());
+    }
+}

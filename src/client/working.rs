@@ -1,0 +1,40 @@
+//! The buffers of a working client, kept by each worker thread for the next one.
+//!
+//! An idle client has none. Taking and giving back allocates nothing while the thread's stack of spare ones
+//! lasts, and what was used last is used next, so it is warm.
+
+use std::cell::RefCell;
+
+use crate::wire::lane::Lane;
+
+/// Both directions of an exchange.
+#[derive(Debug, Default)]
+pub struct Working {
+    /// Client to server.
+    pub up: Lane,
+    /// Server to client.
+    pub down: Lane,
+}
+
+/// Spare ones that a thread keeps.
+const SPARE: usize = 32;
+
+thread_local! {
+    static SPARES: RefCell<Vec<Box<Working>>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Working {
+    pub fn take() -> Box<Self> {
+        SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
+    }
+
+    pub fn give_back(mut self: Box<Self>) {
+        self.up.clear();
+        self.down.clear();
+        SPARES.with_borrow_mut(|spares| {
+            if spares.len() < SPARE {
+                spares.push(self);
+            }
+        });
+    }
+}

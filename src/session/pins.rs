@@ -1,0 +1,143 @@
+//! Why a client keeps its server beyond a transaction, and how each reason ends.
+//!
+//! Counted reasons end by themselves: PostgreSQL is asked and says zero. Sticky ones leave no trace that
+//! could be asked for; they end with the client, and the server with them.
+
+use std::fmt;
+
+use crate::sql::Effects;
+
+/// What a session holds that can't be moved, as PostgreSQL counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Residue {
+    pub advisory_locks: u32,
+    pub channels: u32,
+    pub held_cursors: u32,
+    pub sql_statements: u32,
+    pub temporary_objects: u32,
+    pub temporary_slots: u32,
+}
+
+/// One reason to pin; the order is that of [`Residue`], then the sticky ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    AdvisoryLock,
+    Listen,
+    HeldCursor,
+    SqlPrepare,
+    TemporaryObject,
+    TemporarySlot,
+    Seed,
+    Library,
+    ExternalConnection,
+    ReplicationOrigin,
+    Backup,
+    PlGlobals,
+    /// The state could not be asked for.
+    Unknown,
+}
+
+impl Reason {
+    pub const ALL: [Self; 13] = [
+        Self::AdvisoryLock,
+        Self::Listen,
+        Self::HeldCursor,
+        Self::SqlPrepare,
+        Self::TemporaryObject,
+        Self::TemporarySlot,
+        Self::Seed,
+        Self::Library,
+        Self::ExternalConnection,
+        Self::ReplicationOrigin,
+        Self::Backup,
+        Self::PlGlobals,
+        Self::Unknown,
+    ];
+
+    /// The word for metrics, the console and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AdvisoryLock => "advisory_lock",
+            Self::Listen => "listen",
+            Self::HeldCursor => "held_cursor",
+            Self::SqlPrepare => "sql_prepare",
+            Self::TemporaryObject => "temporary_object",
+            Self::TemporarySlot => "temporary_slot",
+            Self::Seed => "seed",
+            Self::Library => "library",
+            Self::ExternalConnection => "external_connection",
+            Self::ReplicationOrigin => "replication_origin",
+            Self::Backup => "backup",
+            Self::PlGlobals => "pl_globals",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Effects that no question shows and no reset clears, with the reason each gives.
+const STICKY: [(Effects, Reason); 6] = [
+    (Effects::SEED, Reason::Seed),
+    (Effects::LOAD, Reason::Library),
+    (Effects::EXTCONN, Reason::ExternalConnection),
+    (Effects::ORIGIN, Reason::ReplicationOrigin),
+    (Effects::BACKUP, Reason::Backup),
+    (Effects::PL_GLOBALS, Reason::PlGlobals),
+];
+
+/// The reasons of one client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pins {
+    pub residue: Residue,
+    sticky: Effects,
+    /// PostgreSQL could not be asked; it will be the next time.
+    pub unknown: bool,
+}
+
+impl Pins {
+    /// Notes what only the end of the session clears.
+    pub fn stick(&mut self, effects: Effects) {
+        for (effect, _) in STICKY {
+            if effects.intersects(effect) {
+                self.sticky |= effect;
+            }
+        }
+    }
+
+    /// With the residue as PostgreSQL just counted it.
+    pub fn counted(self, residue: Residue) -> Self {
+        Self { residue, unknown: false, ..self }
+    }
+
+    pub fn is_sticky(&self) -> bool {
+        !self.sticky.is_empty()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    pub fn reasons(&self) -> impl Iterator<Item = Reason> + '_ {
+        let residue = &self.residue;
+        let counted = [
+            (residue.advisory_locks, Reason::AdvisoryLock),
+            (residue.channels, Reason::Listen),
+            (residue.held_cursors, Reason::HeldCursor),
+            (residue.sql_statements, Reason::SqlPrepare),
+            (residue.temporary_objects, Reason::TemporaryObject),
+            (residue.temporary_slots, Reason::TemporarySlot),
+            (u32::from(self.unknown), Reason::Unknown),
+        ];
+        let sticky = STICKY.into_iter().filter(|&(effect, _)| self.sticky.contains(effect));
+        counted
+            .into_iter()
+            .filter(|&(count, _)| count > 0)
+            .map(|(_, reason)| reason)
+            .chain(sticky.map(|(_, reason)| reason))
+    }
+}
