@@ -1,0 +1,315 @@
+//! One walk over a text's tokens: where statements begin, what they do, which words tell of an effect.
+//!
+//! Depends on `lexer`, `words`, `settings`, `names`. Invariant: a text that can't be read to its end is
+//! [`Effects::OPAQUE`], whatever else was found in it.
+
+use super::effects::Effects;
+use super::lexer::{Dialect, Lexer, Token};
+use super::names::take_name;
+use super::rename::{StatementRef, Use};
+use super::settings::Settings;
+use super::words::{Dictionary, Keyword, Sign, WordHash, sign};
+
+/// What a text may do to its session. An analysis without signs has allocated nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Analysis {
+    pub effects: Effects,
+    /// Settings that may get another value for the session, in lower case, each once.
+    pub names: Vec<Box<str>>,
+    /// Custom settings (`app.tenant`) set for the transaction only: no value stays, but the backend knows the
+    /// name from now on, even after a rollback.
+    pub local_custom: Vec<Box<str>>,
+    /// Where prepared statements are named, in the order of the text.
+    pub statements: Vec<StatementRef>,
+}
+
+/// How much of the text is at hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// Its beginning; what follows may do anything.
+    Head,
+}
+
+/// Reads the text of a Query or Parse message.
+///
+/// `dialect` is that of the session when the *server* gets the text. Should it be out of date (a change of
+/// `standard_conforming_strings` still under way), statements may be missed that command tags will show.
+pub fn analyse<D: Dictionary + ?Sized>(
+    text: &[u8],
+    dialect: Dialect,
+    extent: Extent,
+    dictionary: &D,
+) -> Analysis {
+    let mut walk = Walk {
+        lexer: Lexer::new(text, dialect),
+        dictionary,
+        effects: Effects::NONE,
+        settings: Settings::default(),
+        references: Vec::new(),
+        statements: 0,
+        kind: Kind::Unbegun,
+        depth: 0,
+        blocks: 0,
+        previous: None,
+        pg_settings: false,
+        update: false,
+    };
+    walk.run();
+    if extent == Extent::Head || (!dialect.ascii_safe_encoding && !text.is_ascii()) {
+        walk.effects |= Effects::OPAQUE;
+    }
+    walk.finish()
+}
+
+struct Walk<'a, 'd, D: ?Sized> {
+    lexer: Lexer<'a>,
+    dictionary: &'d D,
+    effects: Effects,
+    settings: Settings,
+    references: Vec<StatementRef>,
+    /// Statements begun.
+    statements: u32,
+    // Of the statement at hand:
+    kind: Kind,
+    /// Parentheses open.
+    depth: u32,
+    /// `BEGIN ATOMIC` and `CASE` open in the body of a function.
+    blocks: u32,
+    /// The keyword just before, if the token just before was one.
+    previous: Option<Keyword>,
+    // Of the text:
+    pg_settings: bool,
+    update: bool,
+}
+
+/// What decides how the words of a statement are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its first word is still to come.
+    Unbegun,
+    Create,
+    /// `ALTER ROLE | USER | DATABASE`.
+    AlterDefaults,
+    Declare,
+    Other,
+}
+
+impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
+    fn run(&mut self) {
+        while let Some(token) = self.lexer.next() {
+            let keyword = match token {
+                Token::Word(word, hash) => self.word(word, hash),
+                other => {
+                    self.between_words(other);
+                    None
+                }
+            };
+            self.previous = keyword;
+        }
+    }
+
+    fn finish(mut self) -> Analysis {
+        if self.lexer.unterminated() || self.depth > 0 || self.blocks > 0 {
+            self.effects |= Effects::OPAQUE;
+        }
+        if self.pg_settings && self.update {
+            self.effects |= Effects::GUC_ALL;
+        }
+        if self.statements > 1 {
+            self.effects = (self.effects | Effects::MULTI) - Effects::TX_EXIT;
+        }
+        Analysis {
+            effects: self.effects | self.settings.effects,
+            names: self.settings.names,
+            local_custom: self.settings.local_custom,
+            statements: self.references,
+        }
+    }
+
+    fn between_words(&mut self, token: Token<'_>) {
+        match token {
+            Token::Byte(b';') if self.depth == 0 && self.blocks == 0 => self.kind = Kind::Unbegun,
+            Token::Byte(b'(') => self.depth += 1,
+            Token::Byte(b')') => self.depth = self.depth.saturating_sub(1),
+            Token::Quoted(name) => self.quoted(name),
+            Token::UnicodeName => self.effects |= Effects::OPAQUE,
+            Token::Byte(_) | Token::Literal(_) | Token::Word(..) => {}
+        }
+    }
+
+    /// Returns the word if it is a keyword that the next one may ask for.
+    fn word(&mut self, word: &[u8], hash: WordHash) -> Option<Keyword> {
+        self.effects |= self.dictionary.effects(hash);
+        let sign = sign(word, hash);
+        if self.kind == Kind::Unbegun {
+            self.kind = self.first_word(sign);
+            self.statements += u32::from(self.kind != Kind::Unbegun);
+        } else if let Some(sign) = sign {
+            self.later_word(sign);
+        }
+        match sign {
+            Some(Sign::Keyword(keyword)) => Some(keyword),
+            _ => None,
+        }
+    }
+
+    /// A quoted name may be a function's or a relation's, never a keyword.
+    fn quoted(&mut self, name: &[u8]) {
+        let hash = WordHash::of(name);
+        self.effects |= self.dictionary.effects(hash);
+        match sign(name, hash) {
+            None | Some(Sign::Keyword(_) | Sign::Statement(_)) => {}
+            Some(sign) => self.later_word(sign),
+        }
+    }
+
+    fn first_word(&mut self, sign: Option<Sign>) -> Kind {
+        match sign {
+            Some(Sign::Statement(effects)) => self.effects |= effects,
+            Some(Sign::Keyword(keyword)) => return self.statement(keyword),
+            _ => {}
+        }
+        Kind::Other
+    }
+
+    /// A statement that begins with this keyword.
+    fn statement(&mut self, keyword: Keyword) -> Kind {
+        match keyword {
+            Keyword::Set => self.settings.set(self.lexer),
+            Keyword::Reset => self.settings.reset(self.lexer),
+            Keyword::Begin => self.effects |= Effects::TX_BEGIN,
+            Keyword::Commit | Keyword::End => return self.exit(),
+            Keyword::Explain => return self.explain(),
+            Keyword::Prepare => return self.prepare(),
+            Keyword::Execute => self.reference(Use::Execute),
+            Keyword::Deallocate => self.deallocate(),
+            Keyword::Discard => self.discard(),
+            Keyword::Declare => return Kind::Declare,
+            Keyword::Create => return self.create(),
+            Keyword::Alter => return self.alter(),
+            Keyword::Update => self.update = true,
+            Keyword::As
+            | Keyword::Case
+            | Keyword::Insert
+            | Keyword::Into
+            | Keyword::Merge
+            | Keyword::With => {}
+        }
+        Kind::Other
+    }
+
+    /// A word with a sign that isn't its statement's first.
+    fn later_word(&mut self, sign: Sign) {
+        match sign {
+            Sign::Keyword(keyword) => self.later_keyword(keyword),
+            Sign::Statement(_) => {}
+            Sign::Call(effects) if self.lexer.at_call() => self.effects |= effects,
+            Sign::CallSets(name) if self.lexer.at_call() => self.settings.note_session(name),
+            Sign::Call(_) | Sign::CallSets(_) => {}
+            Sign::SetConfig => self.settings.set_config(self.lexer),
+            Sign::PgSettings => self.pg_settings = true,
+        }
+    }
+
+    fn later_keyword(&mut self, keyword: Keyword) {
+        match (keyword, self.kind) {
+            (Keyword::Update, _) => self.update = true,
+            // SELECT … INTO makes a table.
+            (Keyword::Into, _) if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) => {
+                self.effects |= Effects::TEMP | Effects::DDL;
+            }
+            (Keyword::With, Kind::Declare) if self.lexer.accept("hold") => self.effects |= Effects::CURSOR,
+            (Keyword::Set | Keyword::Reset, Kind::AlterDefaults) if self.depth == 0 => {
+                self.effects |= Effects::DEFAULTS;
+            }
+            (Keyword::Execute, Kind::Create) if self.previous == Some(Keyword::As) => {
+                self.reference(Use::Execute);
+            }
+            (Keyword::Begin, Kind::Create) if self.blocks == 0 && self.lexer.accept("atomic") => {
+                self.blocks = 1
+            }
+            (Keyword::Case, Kind::Create) if self.blocks > 0 => self.blocks += 1,
+            (Keyword::End, Kind::Create) if self.blocks > 0 => self.blocks -= 1,
+            _ => {}
+        }
+    }
+
+    fn exit(&mut self) -> Kind {
+        if !self.lexer.accept("prepared") {
+            self.effects |= Effects::TX_EXIT;
+        }
+        Kind::Other
+    }
+
+    /// Goes behind the options of an `EXPLAIN`, so that its statement comes next.
+    fn explain(&mut self) -> Kind {
+        if self.lexer.accept_byte(b'(') {
+            self.lexer.skip_group();
+        } else {
+            let _ = self.lexer.accept("analyze") || self.lexer.accept("analyse");
+            self.lexer.accept("verbose");
+        }
+        Kind::Unbegun
+    }
+
+    fn prepare(&mut self) -> Kind {
+        let mut ahead = self.lexer;
+        if ahead.accept("transaction") && matches!(ahead.next(), Some(Token::Literal(_))) {
+            return self.exit();
+        }
+        self.effects |= Effects::SQLPREP;
+        self.reference(Use::Prepare);
+        Kind::Other
+    }
+
+    fn deallocate(&mut self) {
+        let mut ahead = self.lexer;
+        if ahead.accept("prepare") && matches!(ahead.ahead(), Some(Token::Word(..) | Token::Quoted(_))) {
+            self.lexer = ahead;
+        }
+        if self.lexer.accept("all") {
+            self.effects |= Effects::DEALLOCATE_ALL;
+        } else {
+            self.reference(Use::Deallocate);
+        }
+    }
+
+    /// The statement's name stands next. One in Unicode escapes can't be told, but makes the text opaque.
+    fn reference(&mut self, usage: Use) {
+        if let Some(name) = take_name(&mut self.lexer) {
+            if usage != Use::Prepare {
+                self.effects |= Effects::STMT_REF;
+            }
+            self.references.push(StatementRef { usage, name, span: self.lexer.span() });
+        }
+    }
+
+    fn discard(&mut self) {
+        self.effects |= if self.lexer.accept("all") {
+            const ALL: Effects =
+                Effects::DISCARD_ALL.or(Effects::GUC_ALL).or(Effects::IDENT).or(Effects::DEALLOCATE_ALL);
+            ALL
+        } else if self.lexer.accept("temp") || self.lexer.accept("temporary") {
+            Effects::DISCARD | Effects::TEMP
+        } else {
+            Effects::DISCARD
+        };
+    }
+
+    /// An extension's script and its library may do more than make objects.
+    fn create(&mut self) -> Kind {
+        self.effects |= Effects::TEMP | Effects::DDL;
+        if self.lexer.accept("extension") {
+            self.effects |= Effects::OPAQUE;
+        }
+        Kind::Create
+    }
+
+    fn alter(&mut self) -> Kind {
+        self.effects |= Effects::DDL;
+        let defaults =
+            self.lexer.accept("role") || self.lexer.accept("user") || self.lexer.accept("database");
+        if defaults { Kind::AlterDefaults } else { Kind::Other }
+    }
+}

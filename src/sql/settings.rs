@@ -1,0 +1,172 @@
+//! Which settings a `SET`, a `RESET` or a call of `set_config` means, in each of their spellings
+//! (`VariableSetStmt` and `VariableResetStmt` in PostgreSQL's `gram.y`).
+//!
+//! Depends on `lexer`, `names`, `effects`. Invariant: a spelling that isn't understood counts as all settings.
+
+use super::effects::Effects;
+use super::lexer::{Lexer, Token};
+use super::names::{setting_name, take_setting};
+
+/// The settings that a text may change.
+#[derive(Debug, Default)]
+pub(super) struct Settings {
+    pub(super) effects: Effects,
+    /// Those that may keep their new value. Role, session authorization and seed are effects of their own.
+    pub(super) names: Vec<Box<str>>,
+    /// Custom ones (with a dot) that change for the transaction only: the backend knows the name ever after.
+    pub(super) local_custom: Vec<Box<str>>,
+}
+
+/// How long a new value lasts.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Lasts {
+    Session,
+    Transaction,
+}
+
+/// Tokens read to see whether a `set_config` is local; beyond that it counts as not.
+const TOKENS_AHEAD: usize = 64;
+
+impl Settings {
+    /// A `SET`; `lexer` stands behind that word.
+    pub(super) fn set(&mut self, mut lexer: Lexer<'_>) {
+        let mut lasts = Lasts::Session;
+        if assigned(lexer).is_none() {
+            let mut ahead = lexer;
+            if ahead.accept("local") {
+                (lexer, lasts) = (ahead, Lasts::Transaction);
+            } else if ahead.accept("session") && !continues_session(ahead) {
+                lexer = ahead;
+            }
+        }
+        self.set_rest(lexer, lasts);
+    }
+
+    /// Behind `LOCAL` or `SESSION`, if there was one.
+    fn set_rest(&mut self, mut lexer: Lexer<'_>, lasts: Lasts) {
+        if let Some(name) = assigned(lexer) {
+            self.note(&name, lasts);
+        } else if lexer.accept("transaction") || lexer.accept("constraints") {
+            // Ends with the transaction.
+        } else if lexer.accept("session") && lexer.accept("characteristics") {
+            self.note("default_transaction_isolation", lasts);
+            self.note("default_transaction_read_only", lasts);
+            self.note("default_transaction_deferrable", lasts);
+        } else if lexer.accept("authorization") {
+            self.note("session_authorization", lasts);
+        } else if lexer.accept("role") {
+            self.note("role", lasts);
+        } else if lexer.accept("time") && lexer.accept("zone") {
+            self.note("timezone", lasts);
+        } else if lexer.accept("names") {
+            self.note("client_encoding", lasts);
+        } else if lexer.accept("schema") {
+            self.note("search_path", lasts);
+        } else if lexer.accept("xml") && lexer.accept("option") {
+            self.note("xmloption", lasts);
+        } else {
+            self.note_unknown(lasts);
+        }
+    }
+
+    /// A `RESET`; `lexer` stands behind that word.
+    pub(super) fn reset(&mut self, mut lexer: Lexer<'_>) {
+        let mut ahead = lexer;
+        let setting = take_setting(&mut ahead);
+        if lexer.accept("session") && lexer.accept("authorization") {
+            self.note("session_authorization", Lasts::Session);
+        } else if lexer.accept("transaction") && lexer.accept("isolation") {
+            // Ends with the transaction.
+        } else if lexer.accept("time") && lexer.accept("zone") {
+            self.note("timezone", Lasts::Session);
+        } else if lexer.accept("all") {
+            self.effects |= Effects::GUC_ALL;
+        } else if let Some(name) = setting {
+            self.note(&name, Lasts::Session);
+        } else {
+            self.effects |= Effects::GUC_ALL;
+        }
+    }
+
+    /// A call of `set_config(name, value, is_local)`; `lexer` stands behind that word.
+    pub(super) fn set_config(&mut self, mut lexer: Lexer<'_>) {
+        if !lexer.accept_byte(b'(') {
+            return;
+        }
+        let lasts = if is_local(lexer) { Lasts::Transaction } else { Lasts::Session };
+        match first_argument(lexer).and_then(setting_name) {
+            Some(name) => self.note(&name, lasts),
+            None => self.note_unknown(lasts),
+        }
+    }
+
+    /// A setting, by its canonical name, gets a new value for the session.
+    pub(super) fn note_session(&mut self, name: &str) {
+        self.note(name, Lasts::Session);
+    }
+
+    fn note(&mut self, name: &str, lasts: Lasts) {
+        let list = match (name, lasts) {
+            ("transaction_isolation" | "transaction_read_only" | "transaction_deferrable", _) => return,
+            (_, Lasts::Transaction) if !name.contains('.') => return,
+            (_, Lasts::Transaction) => &mut self.local_custom,
+            ("role" | "session_authorization", _) => return self.effects |= Effects::IDENT,
+            ("seed", _) => return self.effects |= Effects::SEED,
+            _ => {
+                self.effects |= Effects::GUC;
+                &mut self.names
+            }
+        };
+        if !list.iter().any(|known| **known == *name) {
+            list.push(name.into());
+        }
+    }
+
+    fn note_unknown(&mut self, lasts: Lasts) {
+        if lasts == Lasts::Session {
+            self.effects |= Effects::GUC_ALL;
+        }
+    }
+}
+
+/// The name in `name =`, `name TO`, `name FROM CURRENT`. Words like `session` or `role` may stand there too.
+fn assigned(mut lexer: Lexer<'_>) -> Option<Box<str>> {
+    let name = take_setting(&mut lexer)?;
+    let assigns = lexer.accept_byte(b'=') || lexer.accept("to") || lexer.accept("from");
+    assigns.then_some(name)
+}
+
+/// Whether `SESSION` was not the scope but the first word of `SESSION AUTHORIZATION | CHARACTERISTICS`.
+fn continues_session(mut lexer: Lexer<'_>) -> bool {
+    lexer.accept("authorization") || lexer.accept("characteristics")
+}
+
+/// The first argument, if it is one plain string; a cast may follow.
+fn first_argument(mut lexer: Lexer<'_>) -> Option<&[u8]> {
+    let Some(Token::Literal(value)) = lexer.next() else {
+        return None;
+    };
+    if lexer.accept_byte(b':') && !(lexer.accept_byte(b':') && lexer.accept("text")) {
+        return None;
+    }
+    if lexer.accept_byte(b',') { value } else { None }
+}
+
+/// Whether the third argument is the word `true`.
+fn is_local(mut lexer: Lexer<'_>) -> bool {
+    let mut depth = 0_u32;
+    let mut commas = 0;
+    for _ in 0..TOKENS_AHEAD {
+        match lexer.next() {
+            Some(Token::Byte(b'(' | b'[')) => depth += 1,
+            Some(Token::Byte(b')' | b']')) if depth > 0 => depth -= 1,
+            Some(Token::Byte(b',')) if depth == 0 => commas += 1,
+            None | Some(Token::Byte(b')' | b';')) => return false,
+            Some(_) => {}
+        }
+        if commas == 2 {
+            return lexer.accept("true") && lexer.accept_byte(b')');
+        }
+    }
+    false
+}
