@@ -118,10 +118,11 @@ impl Reader<'_> {
             Keyword::Create => self.effects |= Effects::TEMP,
             Keyword::With if self.lexer.accept("hold") => self.effects |= Effects::CURSOR,
             // Elsewhere INTO names variables.
-            Keyword::Into if self.language == Language::Sql => {
-                if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) {
-                    self.effects |= Effects::TEMP;
-                }
+            Keyword::Into
+                if self.language == Language::Sql
+                    && !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) =>
+            {
+                self.effects |= Effects::TEMP;
             }
             Keyword::Execute | Keyword::Prepare | Keyword::Deallocate | Keyword::Discard => {
                 self.effects |= Effects::OPAQUE;
