@@ -314,6 +314,9 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     fn alter(&mut self) -> Kind {
         self.found.effects |= Effects::DDL;
+        if self.lexer.accept("extension") {
+            self.found.effects |= Effects::OPAQUE;
+        }
         let defaults =
             self.lexer.accept("role") || self.lexer.accept("user") || self.lexer.accept("database");
         if defaults { Kind::AlterDefaults } else { Kind::Other }

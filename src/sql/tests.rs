@@ -61,6 +61,14 @@ fn ordinary_statements_leave_no_sign() {
 }
 
 #[test]
+fn nothing_found_is_nothing_allocated() {
+    let analysis = whole("INSERT INTO t (a) SELECT b FROM \"u\" WHERE c = 'x' AND d = $$y$$ -- z");
+    assert_eq!(analysis, Analysis::default());
+    assert_eq!(analysis.names.capacity() + analysis.local_custom.capacity(), 0);
+    assert_eq!(analysis.statements.capacity(), 0);
+}
+
+#[test]
 fn signs_within_strings_names_and_comments_dont_count_23() {
     check(&[
         ("SELECT 'SET work_mem=1; LISTEN q'", "-"),
@@ -239,6 +247,7 @@ fn code_that_no_text_shows_is_opaque_25_28() {
         ("CALL pc()", "OPAQUE"),
         ("SELECT query_to_xml('select setseed(1)', true, false, '')", "OPAQUE"),
         ("CREATE EXTENSION pg_trgm", "TEMP|OPAQUE|DDL"),
+        ("ALTER EXTENSION pg_trgm UPDATE", "OPAQUE|DDL"),
         // Cut short, whatever it was.
         ("SELECT 'a", "OPAQUE"),
         ("SELECT E'a\\'", "OPAQUE"),

@@ -2,7 +2,10 @@
 //!
 //! Depends on `effects`. Invariant: rows are in lower case and each word has one (a test holds that).
 
+use Sign::{Call, CallSets, Keyword as K, Statement};
+
 use super::effects::Effects;
+use super::effects::Effects as E;
 
 /// A word, whatever its case, as a number. Two words may share one: that is a false sign and wastes a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -118,9 +121,6 @@ static TABLE: [u8; SLOTS] = {
     }
     table
 };
-
-use Effects as E;
-use Sign::{Call, CallSets, Keyword as K, Statement};
 
 pub(super) const WORDS: &[(&str, Sign)] = &[
     // Statements.
