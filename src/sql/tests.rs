@@ -461,6 +461,7 @@ fn bodies_of_routines() {
     assert_eq!(plain(PlPgSql, "BEGIN SET work_mem = 1; END"), "GUC work_mem");
     assert_eq!(plain(PlPgSql, "BEGIN SET LOCAL work_mem = 1; END"), "-");
     assert_eq!(plain(PlPgSql, "BEGIN FOR r IN SELECT 1 FOR UPDATE LOOP SET ROLE x; END LOOP; END"), "IDENT");
+    assert_eq!(plain(PlPgSql, "BEGIN UPDATE t SET a = 1; SET ROLE x; END"), "IDENT");
     assert_eq!(plain(PlPgSql, "BEGIN EXECUTE 'listen ' || c; END"), "OPAQUE");
     assert_eq!(
         plain(PlPgSql, "BEGIN CREATE TEMP TABLE t (a int); PERFORM pg_advisory_lock(1); END"),
