@@ -1,13 +1,13 @@
 //! One walk over a text's tokens: where statements begin, what they do, which words tell of an effect.
 //!
-//! Depends on `lexer`, `words`, `settings`, `names`. Invariant: a text that can't be read to its end is
+//! Depends on `lexer`, `words`, `settings`, `names`, `body`. Invariant: a text that can't be read to its end is
 //! [`Effects::OPAQUE`], whatever else was found in it.
 
+use super::body::{Language, read_body};
 use super::effects::Effects;
 use super::lexer::{Dialect, Lexer, Token};
 use super::names::take_name;
 use super::rename::{StatementRef, Use};
-use super::settings::Settings;
 use super::words::{Dictionary, Keyword, Sign, WordHash, sign};
 
 /// What a text may do to its session. An analysis without signs has allocated nothing.
@@ -44,9 +44,7 @@ pub fn analyse<D: Dictionary + ?Sized>(
     let mut walk = Walk {
         lexer: Lexer::new(text, dialect),
         dictionary,
-        effects: Effects::NONE,
-        settings: Settings::default(),
-        references: Vec::new(),
+        found: Analysis::default(),
         statements: 0,
         kind: Kind::Unbegun,
         depth: 0,
@@ -57,7 +55,7 @@ pub fn analyse<D: Dictionary + ?Sized>(
     };
     walk.run();
     if extent == Extent::Head || (!dialect.ascii_safe_encoding && !text.is_ascii()) {
-        walk.effects |= Effects::OPAQUE;
+        walk.found.effects |= Effects::OPAQUE;
     }
     walk.finish()
 }
@@ -65,9 +63,7 @@ pub fn analyse<D: Dictionary + ?Sized>(
 struct Walk<'a, 'd, D: ?Sized> {
     lexer: Lexer<'a>,
     dictionary: &'d D,
-    effects: Effects,
-    settings: Settings,
-    references: Vec<StatementRef>,
+    found: Analysis,
     /// Statements begun.
     statements: u32,
     // Of the statement at hand:
@@ -111,20 +107,15 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     fn finish(mut self) -> Analysis {
         if self.lexer.unterminated() || self.depth > 0 || self.blocks > 0 {
-            self.effects |= Effects::OPAQUE;
+            self.found.effects |= Effects::OPAQUE;
         }
         if self.pg_settings && self.update {
-            self.effects |= Effects::GUC_ALL;
+            self.found.effects |= Effects::GUC_ALL;
         }
         if self.statements > 1 {
-            self.effects = (self.effects | Effects::MULTI) - Effects::TX_EXIT;
+            self.found.effects = (self.found.effects | Effects::MULTI) - Effects::TX_EXIT;
         }
-        Analysis {
-            effects: self.effects | self.settings.effects,
-            names: self.settings.names,
-            local_custom: self.settings.local_custom,
-            statements: self.references,
-        }
+        self.found
     }
 
     fn between_words(&mut self, token: Token<'_>) {
@@ -133,14 +124,14 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Token::Byte(b'(') => self.depth += 1,
             Token::Byte(b')') => self.depth = self.depth.saturating_sub(1),
             Token::Quoted(name) => self.quoted(name),
-            Token::UnicodeName => self.effects |= Effects::OPAQUE,
+            Token::UnicodeName => self.found.effects |= Effects::OPAQUE,
             Token::Byte(_) | Token::Literal(_) | Token::Word(..) => {}
         }
     }
 
     /// Returns the word if it is a keyword that the next one may ask for.
     fn word(&mut self, word: &[u8], hash: WordHash) -> Option<Keyword> {
-        self.effects |= self.dictionary.effects(hash);
+        self.found.effects |= self.dictionary.effects(hash);
         let sign = sign(word, hash);
         if self.kind == Kind::Unbegun {
             self.kind = self.first_word(sign);
@@ -157,7 +148,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     /// A quoted name may be a function's or a relation's, never a keyword.
     fn quoted(&mut self, name: &[u8]) {
         let hash = WordHash::of(name);
-        self.effects |= self.dictionary.effects(hash);
+        self.found.effects |= self.dictionary.effects(hash);
         match sign(name, hash) {
             None | Some(Sign::Keyword(_) | Sign::Statement(_)) => {}
             Some(sign) => self.later_word(sign),
@@ -166,7 +157,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     fn first_word(&mut self, sign: Option<Sign>) -> Kind {
         match sign {
-            Some(Sign::Statement(effects)) => self.effects |= effects,
+            Some(Sign::Statement(effects)) => self.found.effects |= effects,
             Some(Sign::Keyword(keyword)) => return self.statement(keyword),
             _ => {}
         }
@@ -176,9 +167,9 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     /// A statement that begins with this keyword.
     fn statement(&mut self, keyword: Keyword) -> Kind {
         match keyword {
-            Keyword::Set => self.settings.set(self.lexer),
-            Keyword::Reset => self.settings.reset(self.lexer),
-            Keyword::Begin => self.effects |= Effects::TX_BEGIN,
+            Keyword::Set => self.found.set(self.lexer),
+            Keyword::Reset => self.found.reset(self.lexer),
+            Keyword::Begin => self.found.effects |= Effects::TX_BEGIN,
             Keyword::Commit | Keyword::End => return self.exit(),
             Keyword::Explain => return self.explain(),
             Keyword::Prepare => return self.prepare(),
@@ -186,6 +177,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Keyword::Deallocate => self.deallocate(),
             Keyword::Discard => self.discard(),
             Keyword::Declare => return Kind::Declare,
+            Keyword::Do => self.anonymous_block(),
             Keyword::Create => return self.create(),
             Keyword::Alter => return self.alter(),
             Keyword::Update => self.update = true,
@@ -204,10 +196,10 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         match sign {
             Sign::Keyword(keyword) => self.later_keyword(keyword),
             Sign::Statement(_) => {}
-            Sign::Call(effects) if self.lexer.at_call() => self.effects |= effects,
-            Sign::CallSets(name) if self.lexer.at_call() => self.settings.note_session(name),
+            Sign::Call(effects) if self.lexer.at_call() => self.found.effects |= effects,
+            Sign::CallSets(name) if self.lexer.at_call() => self.found.note_session(name),
             Sign::Call(_) | Sign::CallSets(_) => {}
-            Sign::SetConfig => self.settings.set_config(self.lexer),
+            Sign::SetConfig => self.found.set_config(self.lexer),
             Sign::PgSettings => self.pg_settings = true,
         }
     }
@@ -217,11 +209,13 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             (Keyword::Update, _) => self.update = true,
             // SELECT … INTO makes a table.
             (Keyword::Into, _) if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) => {
-                self.effects |= Effects::TEMP | Effects::DDL;
+                self.found.effects |= Effects::TEMP | Effects::DDL;
             }
-            (Keyword::With, Kind::Declare) if self.lexer.accept("hold") => self.effects |= Effects::CURSOR,
+            (Keyword::With, Kind::Declare) if self.lexer.accept("hold") => {
+                self.found.effects |= Effects::CURSOR
+            }
             (Keyword::Set | Keyword::Reset, Kind::AlterDefaults) if self.depth == 0 => {
-                self.effects |= Effects::DEFAULTS;
+                self.found.effects |= Effects::DEFAULTS;
             }
             (Keyword::Execute, Kind::Create) if self.previous == Some(Keyword::As) => {
                 self.reference(Use::Execute);
@@ -235,9 +229,21 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         }
     }
 
+    /// `DO [LANGUAGE name] 'body'`: anything may happen, but names of settings in the body are worth knowing,
+    /// since PostgreSQL doesn't list the custom ones.
+    fn anonymous_block(&mut self) {
+        self.found.effects |= Effects::OPAQUE;
+        let mut ahead = self.lexer;
+        for token in std::iter::from_fn(|| ahead.next()).take(3) {
+            if let Token::Literal(Some(body)) = token {
+                self.found.note_inner(&read_body(body, Language::PlPgSql, |_| {}));
+            }
+        }
+    }
+
     fn exit(&mut self) -> Kind {
         if !self.lexer.accept("prepared") {
-            self.effects |= Effects::TX_EXIT;
+            self.found.effects |= Effects::TX_EXIT;
         }
         Kind::Other
     }
@@ -258,7 +264,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         if ahead.accept("transaction") && matches!(ahead.next(), Some(Token::Literal(_))) {
             return self.exit();
         }
-        self.effects |= Effects::SQLPREP;
+        self.found.effects |= Effects::SQLPREP;
         self.reference(Use::Prepare);
         Kind::Other
     }
@@ -269,7 +275,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             self.lexer = ahead;
         }
         if self.lexer.accept("all") {
-            self.effects |= Effects::DEALLOCATE_ALL;
+            self.found.effects |= Effects::DEALLOCATE_ALL;
         } else {
             self.reference(Use::Deallocate);
         }
@@ -279,14 +285,14 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     fn reference(&mut self, usage: Use) {
         if let Some(name) = take_name(&mut self.lexer) {
             if usage != Use::Prepare {
-                self.effects |= Effects::STMT_REF;
+                self.found.effects |= Effects::STMT_REF;
             }
-            self.references.push(StatementRef { usage, name, span: self.lexer.span() });
+            self.found.statements.push(StatementRef { usage, name, span: self.lexer.span() });
         }
     }
 
     fn discard(&mut self) {
-        self.effects |= if self.lexer.accept("all") {
+        self.found.effects |= if self.lexer.accept("all") {
             const ALL: Effects =
                 Effects::DISCARD_ALL.or(Effects::GUC_ALL).or(Effects::IDENT).or(Effects::DEALLOCATE_ALL);
             ALL
@@ -299,15 +305,18 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     /// An extension's script and its library may do more than make objects.
     fn create(&mut self) -> Kind {
-        self.effects |= Effects::TEMP | Effects::DDL;
+        self.found.effects |= Effects::TEMP | Effects::DDL;
         if self.lexer.accept("extension") {
-            self.effects |= Effects::OPAQUE;
+            self.found.effects |= Effects::OPAQUE;
         }
         Kind::Create
     }
 
     fn alter(&mut self) -> Kind {
-        self.effects |= Effects::DDL;
+        self.found.effects |= Effects::DDL;
+        if self.lexer.accept("extension") {
+            self.found.effects |= Effects::OPAQUE;
+        }
         let defaults =
             self.lexer.accept("role") || self.lexer.accept("user") || self.lexer.accept("database");
         if defaults { Kind::AlterDefaults } else { Kind::Other }

@@ -4,9 +4,9 @@
 //! Depends on `lexer`, `words`, `settings`. Invariant: every word of the body is told to the caller, who knows
 //! which of them are routines.
 
+use super::analyse::Analysis;
 use super::effects::Effects;
 use super::lexer::{Dialect, Lexer, Token};
-use super::settings::Settings;
 use super::words::{Keyword, Sign, WordHash, sign};
 
 /// How a body is to be read.
@@ -30,21 +30,20 @@ impl Language {
     }
 }
 
-/// The effects of running `body` by itself, without those of the routines that it calls: each word goes to
-/// `mention`, so that the caller can look them up. Settings aren't named: a change of any is [`Effects::GUC_ALL`].
-pub fn read_body(body: &[u8], language: Language, mention: impl FnMut(WordHash)) -> Effects {
+/// What running `body` may do by itself, without what the routines do that it calls: each word goes to `mention`,
+/// so that the caller can look them up. Names of statements aren't gathered.
+pub fn read_body(body: &[u8], language: Language, mention: impl FnMut(WordHash)) -> Analysis {
     match language {
         Language::Sql | Language::PlPgSql => read_sql(body, language, mention),
-        Language::Other => read_foreign(body, mention),
+        Language::Other => Analysis { effects: read_foreign(body, mention), ..Analysis::default() },
     }
 }
 
-fn read_sql(body: &[u8], language: Language, mut mention: impl FnMut(WordHash)) -> Effects {
+fn read_sql(body: &[u8], language: Language, mut mention: impl FnMut(WordHash)) -> Analysis {
     let mut reader = Reader {
         lexer: Lexer::new(body, Dialect::default()),
         language,
-        effects: Effects::NONE,
-        settings: Settings::default(),
+        found: Analysis::default(),
         assigning: false,
         previous: None,
         pg_settings: false,
@@ -68,8 +67,7 @@ fn read_sql(body: &[u8], language: Language, mut mention: impl FnMut(WordHash)) 
 struct Reader<'a> {
     lexer: Lexer<'a>,
     language: Language,
-    effects: Effects,
-    settings: Settings,
+    found: Analysis,
     /// An `UPDATE` or `ALTER` stands in this statement, so that its `SET` isn't about settings.
     assigning: bool,
     previous: Option<Keyword>,
@@ -82,7 +80,7 @@ impl Reader<'_> {
         self.previous = None;
         match token {
             Token::Byte(b';') => self.assigning = false,
-            Token::UnicodeName => self.effects |= Effects::OPAQUE,
+            Token::UnicodeName => self.found.effects |= Effects::OPAQUE,
             _ => {}
         }
     }
@@ -90,11 +88,11 @@ impl Reader<'_> {
     fn word(&mut self, word: &[u8], sign: Option<Sign>) {
         match sign {
             Some(Sign::Keyword(keyword)) => self.keyword(keyword),
-            Some(Sign::Statement(effects)) => self.effects |= effects & AMONG_OTHERS,
-            Some(Sign::Call(effects)) if self.lexer.at_call() => self.effects |= effects,
-            Some(Sign::CallSets(name)) if self.lexer.at_call() => self.settings.note_session(name),
+            Some(Sign::Statement(effects)) => self.found.effects |= effects & AMONG_OTHERS,
+            Some(Sign::Call(effects)) if self.lexer.at_call() => self.found.effects |= effects,
+            Some(Sign::CallSets(name)) if self.lexer.at_call() => self.found.note_session(name),
             Some(Sign::Call(_) | Sign::CallSets(_)) => {}
-            Some(Sign::SetConfig) => self.settings.set_config(self.lexer),
+            Some(Sign::SetConfig) => self.found.set_config(self.lexer),
             Some(Sign::PgSettings) => self.pg_settings = true,
             // A statement of PL/pgSQL may begin behind these.
             None if ["then", "else", "loop"].iter().any(|it| word.eq_ignore_ascii_case(it.as_bytes())) => {
@@ -110,35 +108,35 @@ impl Reader<'_> {
 
     fn keyword(&mut self, keyword: Keyword) {
         match keyword {
-            Keyword::Set if !self.assigning => self.settings.set(self.lexer),
-            Keyword::Reset if !self.assigning => self.settings.reset(self.lexer),
+            Keyword::Set if !self.assigning => self.found.set(self.lexer),
+            Keyword::Reset if !self.assigning => self.found.reset(self.lexer),
             Keyword::Update => (self.update, self.assigning) = (true, true),
             Keyword::Alter => self.assigning = true,
             Keyword::Begin => self.assigning = false,
-            Keyword::Create => self.effects |= Effects::TEMP,
-            Keyword::With if self.lexer.accept("hold") => self.effects |= Effects::CURSOR,
+            Keyword::Create => self.found.effects |= Effects::TEMP,
+            Keyword::With if self.lexer.accept("hold") => self.found.effects |= Effects::CURSOR,
             // Elsewhere INTO names variables.
-            Keyword::Into if self.language == Language::Sql => {
-                if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) {
-                    self.effects |= Effects::TEMP;
-                }
+            Keyword::Into
+                if self.language == Language::Sql
+                    && !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) =>
+            {
+                self.found.effects |= Effects::TEMP;
             }
             Keyword::Execute | Keyword::Prepare | Keyword::Deallocate | Keyword::Discard => {
-                self.effects |= Effects::OPAQUE;
+                self.found.effects |= Effects::OPAQUE;
             }
             _ => {}
         }
     }
 
-    fn finish(self) -> Effects {
-        let mut effects = self.effects | self.settings.effects;
-        if effects.contains(Effects::GUC) || (self.pg_settings && self.update) {
-            effects = (effects - Effects::GUC) | Effects::GUC_ALL;
+    fn finish(mut self) -> Analysis {
+        if self.pg_settings && self.update {
+            self.found.effects |= Effects::GUC_ALL;
         }
         if self.lexer.unterminated() {
-            effects |= Effects::OPAQUE;
+            self.found.effects |= Effects::OPAQUE;
         }
-        effects
+        self.found
     }
 }
 

@@ -1,21 +1,12 @@
 //! Which settings a `SET`, a `RESET` or a call of `set_config` means, in each of their spellings
 //! (`VariableSetStmt` and `VariableResetStmt` in PostgreSQL's `gram.y`).
 //!
-//! Depends on `lexer`, `names`, `effects`. Invariant: a spelling that isn't understood counts as all settings.
+//! Depends on `analyse` for where to write them, `lexer`, `names`, `effects`. Invariant: a spelling that isn't understood counts as all settings.
 
+use super::analyse::Analysis;
 use super::effects::Effects;
 use super::lexer::{Lexer, Token};
 use super::names::{setting_name, take_setting};
-
-/// The settings that a text may change.
-#[derive(Debug, Default)]
-pub(super) struct Settings {
-    pub(super) effects: Effects,
-    /// Those that may keep their new value. Role, session authorization and seed are effects of their own.
-    pub(super) names: Vec<Box<str>>,
-    /// Custom ones (with a dot) that change for the transaction only: the backend knows the name ever after.
-    pub(super) local_custom: Vec<Box<str>>,
-}
 
 /// How long a new value lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,7 +18,7 @@ enum Lasts {
 /// Tokens read to see whether a `set_config` is local; beyond that it counts as not.
 const TOKENS_AHEAD: usize = 64;
 
-impl Settings {
+impl Analysis {
     /// A `SET`; `lexer` stands behind that word.
     pub(super) fn set(&mut self, mut lexer: Lexer<'_>) {
         let mut lasts = Lasts::Session;
@@ -103,6 +94,12 @@ impl Settings {
     /// A setting, by its canonical name, gets a new value for the session.
     pub(super) fn note_session(&mut self, name: &str) {
         self.note(name, Lasts::Session);
+    }
+
+    /// Adds the settings of a text within this one.
+    pub(super) fn note_inner(&mut self, inner: &Self) {
+        inner.names.iter().for_each(|name| self.note(name, Lasts::Session));
+        inner.local_custom.iter().for_each(|name| self.note(name, Lasts::Transaction));
     }
 
     fn note(&mut self, name: &str, lasts: Lasts) {

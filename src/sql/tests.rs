@@ -61,6 +61,14 @@ fn ordinary_statements_leave_no_sign() {
 }
 
 #[test]
+fn nothing_found_is_nothing_allocated() {
+    let analysis = whole("INSERT INTO t (a) SELECT b FROM \"u\" WHERE c = 'x' AND d = $$y$$ -- z");
+    assert_eq!(analysis, Analysis::default());
+    assert_eq!(analysis.names.capacity() + analysis.local_custom.capacity(), 0);
+    assert_eq!(analysis.statements.capacity(), 0);
+}
+
+#[test]
 fn signs_within_strings_names_and_comments_dont_count_23() {
     check(&[
         ("SELECT 'SET work_mem=1; LISTEN q'", "-"),
@@ -233,10 +241,13 @@ fn other_ways_to_a_setting_29_30() {
 #[test]
 fn code_that_no_text_shows_is_opaque_25_28() {
     check(&[
-        ("DO $$begin perform set_config('work_mem','44MB',false); end$$", "OPAQUE"),
+        ("DO $$begin perform set_config('work_mem','44MB',false); end$$", "GUC|OPAQUE work_mem"),
+        ("DO LANGUAGE 'plpgsql' 'begin set local a.b = 1; set role x; end'", "OPAQUE ~a.b"),
+        ("DO $$ oh", "OPAQUE"),
         ("CALL pc()", "OPAQUE"),
         ("SELECT query_to_xml('select setseed(1)', true, false, '')", "OPAQUE"),
         ("CREATE EXTENSION pg_trgm", "TEMP|OPAQUE|DDL"),
+        ("ALTER EXTENSION pg_trgm UPDATE", "OPAQUE|DDL"),
         // Cut short, whatever it was.
         ("SELECT 'a", "OPAQUE"),
         ("SELECT E'a\\'", "OPAQUE"),
@@ -432,13 +443,13 @@ fn only_the_names_are_rewritten() {
 fn bodies_of_routines() {
     let of = |language, body: &str| {
         let mut words = Vec::new();
-        let effects = read_body(body.as_bytes(), language, |word| words.push(word));
-        (format!("{effects:?}"), words.contains(&WordHash::of(b"other_routine")))
+        let analysis = read_body(body.as_bytes(), language, |word| words.push(word));
+        (told(&analysis), words.contains(&WordHash::of(b"other_routine")))
     };
     let plain = |language, body: &str| of(language, body).0;
     use Language::{Other, PlPgSql, Sql};
     assert_eq!(of(Sql, "SELECT other_routine(1)"), ("-".into(), true));
-    assert_eq!(plain(Sql, "SELECT set_config('a','b',false)"), "GUC_ALL");
+    assert_eq!(plain(Sql, "SELECT set_config('a','b',false)"), "GUC a");
     assert_eq!(plain(Sql, "SELECT set_config('a','b',true)"), "-");
     assert_eq!(plain(Sql, "SELECT 1 INTO t"), "TEMP");
     assert_eq!(plain(Sql, "INSERT INTO t SELECT nextval('s')"), "SEQ_WRITE");
@@ -447,9 +458,10 @@ fn bodies_of_routines() {
         plain(PlPgSql, "BEGIN INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2; END"),
         "-"
     );
-    assert_eq!(plain(PlPgSql, "BEGIN SET work_mem = 1; END"), "GUC_ALL");
+    assert_eq!(plain(PlPgSql, "BEGIN SET work_mem = 1; END"), "GUC work_mem");
     assert_eq!(plain(PlPgSql, "BEGIN SET LOCAL work_mem = 1; END"), "-");
     assert_eq!(plain(PlPgSql, "BEGIN FOR r IN SELECT 1 FOR UPDATE LOOP SET ROLE x; END LOOP; END"), "IDENT");
+    assert_eq!(plain(PlPgSql, "BEGIN UPDATE t SET a = 1; SET ROLE x; END"), "IDENT");
     assert_eq!(plain(PlPgSql, "BEGIN EXECUTE 'listen ' || c; END"), "OPAQUE");
     assert_eq!(
         plain(PlPgSql, "BEGIN CREATE TEMP TABLE t (a int); PERFORM pg_advisory_lock(1); END"),

@@ -2,7 +2,10 @@
 //!
 //! Depends on `effects`. Invariant: rows are in lower case and each word has one (a test holds that).
 
+use Sign::{Call, CallSets, Keyword as K, Statement};
+
 use super::effects::Effects;
+use super::effects::Effects as E;
 
 /// A word, whatever its case, as a number. Two words may share one: that is a false sign and wastes a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -73,6 +76,7 @@ pub(super) enum Keyword {
     Deallocate,
     Declare,
     Discard,
+    Do,
     End,
     Execute,
     Explain,
@@ -118,9 +122,6 @@ static TABLE: [u8; SLOTS] = {
     table
 };
 
-use Effects as E;
-use Sign::{Call, CallSets, Keyword as K, Statement};
-
 pub(super) const WORDS: &[(&str, Sign)] = &[
     // Statements.
     ("abort", K(Keyword::Commit)),
@@ -134,7 +135,7 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("deallocate", K(Keyword::Deallocate)),
     ("declare", K(Keyword::Declare)),
     ("discard", K(Keyword::Discard)),
-    ("do", Statement(E::OPAQUE)),
+    ("do", K(Keyword::Do)),
     ("drop", Statement(E::DDL)),
     ("end", K(Keyword::End)),
     ("execute", K(Keyword::Execute)),

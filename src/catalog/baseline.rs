@@ -1,0 +1,68 @@
+//! The values that settings have in a session which changed none.
+//!
+//! Depends on nothing. Invariant: names are in lower case; values are as `current_setting` shows them.
+
+use std::collections::HashMap;
+
+/// The values of a fresh session of one profile (database, user, startup parameters).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    values: HashMap<Box<str>, Box<str>, foldhash::fast::RandomState>,
+}
+
+impl Baseline {
+    /// From the rows of [`queries::BASELINE`](super::queries::BASELINE). NULL reads as the empty string.
+    pub fn from_rows<'a>(rows: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Self {
+        let mut baseline = Self::default();
+        for (name, value) in rows {
+            baseline.learn(name, value.unwrap_or_default());
+        }
+        baseline
+    }
+
+    /// The value of a setting after `RESET`; `None` if it isn't known.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.values.get(name).map(|value| &**value)
+    }
+
+    /// Whether a session in which `name` has this value has changed it. `None` is a custom setting that the
+    /// session never heard of; one that it did hear of reads as empty after a `RESET`.
+    pub fn overridden_by(&self, name: &str, value: Option<&str>) -> bool {
+        let value = value.unwrap_or_default();
+        match self.value(name) {
+            Some(baseline) => baseline != value,
+            None => !value.is_empty(),
+        }
+    }
+
+    /// Takes a new value, as reported when a configuration was reloaded. True if it is another one.
+    pub fn learn(&mut self, name: &str, value: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        if self.value(&name) == Some(value) {
+            return false;
+        }
+        self.values.insert(name.into(), value.into());
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_is_what_differs_from_the_baseline() {
+        let rows = [("work_mem", Some("4MB")), ("DateStyle", Some("ISO, MDY")), ("unix_socket_group", None)];
+        let mut baseline = Baseline::from_rows(rows);
+        assert_eq!(baseline.value("datestyle"), Some("ISO, MDY"));
+        assert!(!baseline.overridden_by("work_mem", Some("4MB")));
+        assert!(baseline.overridden_by("work_mem", Some("4096kB")));
+        assert!(!baseline.overridden_by("unix_socket_group", Some("")));
+        assert!(!baseline.overridden_by("app.tenant", None));
+        assert!(!baseline.overridden_by("app.tenant", Some("")));
+        assert!(baseline.overridden_by("app.tenant", Some("a")));
+        assert!(baseline.learn("datestyle", "ISO, DMY"));
+        assert!(!baseline.learn("datestyle", "ISO, DMY"));
+        assert!(!baseline.overridden_by("datestyle", Some("ISO, DMY")));
+    }
+}
