@@ -37,7 +37,7 @@ fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
     );
     for name in draft.bent_names() {
         text += &format!(
-            "# {name}: upper-casing would bend this name, so its keys can't be given by environment\n"
+            "# [{name}]: upper-casing would bend this name, so its keys can't be given by environment\n"
         );
     }
     if has_database_url && !used_database_url {

@@ -262,6 +262,15 @@ impl Key {
         }
     }
 
+    /// The table that its owner has in TOML; `None`: it has no owner.
+    pub(super) fn section(&self) -> Option<String> {
+        match &self.scope {
+            Scope::Process => None,
+            Scope::Database(owner) => Some(format!("databases.{}", toml_key(owner))),
+            Scope::User(owner) => Some(format!("users.{}", toml_key(owner))),
+        }
+    }
+
     /// The environment variable that gives it; `None` if its name doesn't survive upper-casing.
     pub fn variable(&self) -> Option<String> {
         let name = self.name.replace('.', "__");
@@ -282,10 +291,9 @@ impl Key {
 /// As TOML writes it.
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.scope {
-            Scope::Process => f.write_str(&self.name),
-            Scope::Database(owner) => write!(f, "databases.{}.{}", toml_key(owner), self.name),
-            Scope::User(owner) => write!(f, "users.{}.{}", toml_key(owner), self.name),
+        match self.section() {
+            None => f.write_str(&self.name),
+            Some(section) => write!(f, "{section}.{}", self.name),
         }
     }
 }

@@ -2,10 +2,10 @@
 //!
 //! A [`Draft`] takes one layer after another, the weakest first; the last to set a key wins and is remembered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::keys::{
-    self, DATABASE, DatabaseKeys, Key, PARAMETERS, POOL, POOL_PREFIX, Row, Scope, TOP, USER, UserKeys,
+    DATABASE, DatabaseKeys, Key, PARAMETERS, POOL, POOL_PREFIX, Row, Scope, TOP, USER, UserKeys,
 };
 use super::origin::Origin;
 use super::plan::Plan;
@@ -161,16 +161,11 @@ impl Draft {
         shown
     }
 
-    /// The sections whose name no environment variable can carry.
+    /// The sections of a file whose name no environment variable can carry.
     pub fn bent_names(&self) -> Vec<String> {
-        let databases = self.databases.keys().map(|name| Scope::Database(name.clone()));
-        let users = self.users.keys().map(|name| Scope::User(name.clone()));
-        let bent = |scope: &Scope| Key::new(scope.clone(), "password").variable().is_none();
-        let spell = |scope| match scope {
-            Scope::Database(name) => format!("[databases.{}]", keys::toml_key(&name)),
-            Scope::User(name) => format!("[users.{}]", keys::toml_key(&name)),
-            Scope::Process => unreachable!("only owned scopes were chained"),
-        };
-        databases.chain(users).filter(bent).map(spell).collect()
+        let in_file = self.origins.iter().filter(|(_, origin)| matches!(origin, Origin::File(_)));
+        let bent =
+            in_file.map(|(key, _)| key).filter(|key| key.variable().is_none()).filter_map(Key::section);
+        bent.collect::<BTreeSet<_>>().into_iter().collect()
     }
 }

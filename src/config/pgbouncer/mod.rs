@@ -16,7 +16,7 @@ use std::collections::HashSet;
 
 pub use translate::translate;
 
-use super::keys::{Key, Scope, toml_key};
+use super::keys::Key;
 use super::layer::Setting;
 use super::origin::Origin;
 use super::report::Problem;
@@ -109,12 +109,9 @@ impl Translated {
 
 /// The TOML table that a key is written in, and its name there.
 fn table_of(key: &Key) -> (String, &str) {
-    match &key.scope {
-        Scope::Database(owner) => (format!("databases.{}", toml_key(owner)), &key.name),
-        Scope::User(owner) => (format!("users.{}", toml_key(owner)), &key.name),
-        Scope::Process => {
-            let (table, name) = key.name.split_once('.').unwrap_or(("", &key.name));
-            (table.to_owned(), name)
-        }
-    }
+    let (table, name) = match key.section() {
+        Some(section) => return (section, &key.name),
+        None => key.name.split_once('.').unwrap_or(("", &key.name)),
+    };
+    (table.to_owned(), name)
 }

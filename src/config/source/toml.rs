@@ -76,7 +76,8 @@ impl Leaf<'_> {
                 _ => Refused::Key(unknown(key)),
             });
         }
-        let raw = raw(self.value).map_err(Refused::Value)?;
+        let expected = key.about().map_or_else(|| "a file's path".to_owned(), |about| (about.accepts)());
+        let raw = raw(self.value, &expected).map_err(Refused::Value)?;
         let (key, raw) = match held {
             Some(held) => (held, secret_file::read(base, &raw).map_err(Refused::Value)?),
             None => (key.clone(), raw),
@@ -178,20 +179,23 @@ fn unknown(key: &Key) -> String {
     }
 }
 
-fn raw(value: &DeValue<'_>) -> Result<Raw, String> {
+fn raw(value: &DeValue<'_>, expected: &str) -> Result<Raw, String> {
     Ok(match value {
         DeValue::String(text) => Raw::String(text.to_string()),
         DeValue::Boolean(value) => Raw::Boolean(*value),
         DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
             .map(Raw::Integer)
-            .map_err(|_| "the number is too large".to_owned())?,
+            .map_err(|_| format!("the number is out of range: {expected}"))?,
         DeValue::Array(items) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
-            let texts: Option<Vec<_>> = texts.collect();
-            Raw::List(texts.ok_or_else(|| "expected a list of strings only".to_owned())?)
+            Raw::List(
+                texts
+                    .collect::<Option<_>>()
+                    .ok_or_else(|| format!("expected {expected}, found another list"))?,
+            )
         }
         DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
-            return Err(format!("{} can't be a value here", named(value)));
+            return Err(format!("expected {expected}, found {}", named(value)));
         }
     })
 }
@@ -212,8 +216,16 @@ fn named(value: &DeValue<'_>) -> &'static str {
 fn mask(text: &str, leaves: &[Leaf<'_>]) -> String {
     let mut bytes = text.as_bytes().to_vec();
     for leaf in leaves.iter().filter(|leaf| leaf.is_hidden()) {
-        let value = bytes.get_mut(leaf.value_span.clone()).into_iter().flatten();
-        value.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
+        overwrite(&mut bytes, leaf.value, leaf.value_span.clone());
     }
     String::from_utf8(bytes).expect("whole values were overwritten with ASCII")
+}
+
+/// Of a table only the values, so that its header can be shown.
+fn overwrite(bytes: &mut [u8], value: &DeValue<'_>, span: Range<usize>) {
+    if let Some(table) = value.as_table() {
+        return table.values().for_each(|value| overwrite(bytes, value.get_ref(), value.span()));
+    }
+    let bytes = bytes.get_mut(span).into_iter().flatten();
+    bytes.filter(|byte| **byte != b'\n').for_each(|byte| *byte = b'*');
 }
