@@ -12,6 +12,8 @@ use super::{fail, inputs};
 
 /// For connecting and for each read and write.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// In bytes; the answer's body says nothing that counts here.
+const LONGEST_ANSWER: u64 = 64 << 10;
 
 /// The upstream is of no interest here, and may be unknown: only the address of the endpoint counts.
 pub(super) fn healthcheck(options: Options, environment: Environment) -> ExitCode {
@@ -29,9 +31,12 @@ fn is_alive(address: &TcpAddress) -> io::Result<bool> {
     let mut stream = connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
-    write!(stream, "GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
     let mut status = [0; "HTTP/1.1 200".len()];
     stream.read_exact(&mut status)?;
+    // To close with bytes unread would reset the connection while the endpoint may still be writing.
+    let _ = io::copy(&mut stream.take(LONGEST_ANSWER), &mut io::sink());
     Ok(&status == b"HTTP/1.1 200")
 }
 

@@ -10,6 +10,7 @@ const HEAD: &str = "\
 # PGWEIR_POOL__SIZE in the environment is pool.size, and so on; --listen, --pool-size and their like are flags.
 # A flag counts more than the environment, the environment more than this file.
 # A password or url may stand in a file of its own: password_file = \"/run/secrets/app\".
+
 ";
 
 const DATABASES: &str = "
@@ -82,7 +83,7 @@ fn sample(name: &str) -> &'static str {
 pub fn tables() -> String {
     let plan = Plan::default();
     let mut text = String::new();
-    text += &table("Process and pools", TOP, "", &plan, &Scope::Process);
+    text += &table("The process", TOP, "", &plan, &Scope::Process);
     text += &table("Pools", POOL, "pool.", &plan.pool, &Scope::Process);
     let database = Scope::Database("app".to_owned());
     text += &table("Databases: `[databases.NAME]`", DATABASE, "", &DatabaseKeys::default(), &database);

@@ -12,11 +12,10 @@ use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 
 use super::address::{Addresses, Tcp};
+use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, Plan};
 use super::source::url::Url;
-use super::value::{
-    Bytes, Count, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Span, Text, Word, Wrong, quote,
-};
+use super::value::{Count, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
 
 /// What can be said of a key without a value.
 pub struct About {
@@ -133,7 +132,7 @@ rows! {
         "queue_timeout" => queue_timeout: SOME_TIME;
         /// Clients that may wait; one more is refused with 53300.
         "queue_limit" => queue_limit: Count { min: 0, max: u32::MAX };
-        /// Age at which an idle server is replaced, give or take a tenth.
+        /// Age at which an idle server is replaced (with jitter).
         "server_lifetime" => server_lifetime: OrOff(SOME_TIME);
         /// How long a server beyond min_size stays open without work.
         "server_idle_timeout" => server_idle_timeout: OrOff(SOME_TIME);
@@ -163,9 +162,9 @@ rows! {
         "password" => password: Maybe(Hidden);
         /// Servers over all pools of this database.
         "max_servers" => max_servers: Maybe(OrOff(MANY));
-        /// Whether a server may ask for an MD5 password.
+        /// Whether a server may ask for an MD5 password; no if not set.
         "allow_md5" => allow_md5: Maybe(Flag);
-        /// Whether a server may ask for the password in clear text.
+        /// Whether a server may ask for the password in clear text; no if not set.
         "allow_cleartext" => allow_cleartext: Maybe(Flag);
     }
 }

@@ -12,6 +12,7 @@ mod build;
 pub mod docs;
 pub mod keys;
 pub mod layer;
+mod measure;
 mod nearest;
 pub mod origin;
 pub mod pgbouncer;

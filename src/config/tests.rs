@@ -8,9 +8,10 @@ use crate::server::upstream::Host;
 
 use super::keys::{DATABASE, Key, POOL, Scope, TOP, USER};
 use super::layer::Setting;
+use super::measure::{Bytes, Span};
 use super::origin::Origin;
 use super::source::environment::wildcard;
-use super::value::{Bytes, Count, Kind, OrOff, Raw, Span, Wrong};
+use super::value::{Count, Kind, OrOff, Raw, Wrong};
 use super::*;
 
 const URL: &str = "postgres://app:secret@db:5433/shop";

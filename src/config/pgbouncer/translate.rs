@@ -286,6 +286,8 @@ impl Translation {
         if !pairs.iter().any(|(name, _)| name == "host") {
             found.push(("host".to_owned(), Raw::String(settings.value("unix_socket_dir").to_owned())));
         }
+        // PgBouncer answers a server that asks for MD5 without being told to.
+        found.push(("allow_md5".to_owned(), Raw::Boolean(true)));
         let key = |name| Key::new(Scope::Database(entry.key.clone()), name);
         let translated = found.into_iter().map(|(name, raw)| (key(name), raw)).collect();
         self.add(&entry.origin, &entry.key, translated, (!notes.is_empty()).then(|| notes.join("; ")));

@@ -29,7 +29,7 @@ pub fn read(path: &Path, text: &str) -> (Vec<Setting>, Vec<Problem>) {
             |error: &toml::de::Error| Problem::new(&at(error.span().unwrap_or(0..0)), "", error.message());
         return (Vec::new(), errors.iter().map(problem).collect());
     }
-    let base = path.parent().unwrap_or(Path::new(""));
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
     let mut settings: Vec<Setting> = Vec::new();
     let mut problems = Vec::new();
     for leaf in leaves {
@@ -87,7 +87,7 @@ impl Leaf<'_> {
 
     /// Only the value of a known key that isn't secret may be shown: a mistyped `passwrod` is unknown.
     fn is_hidden(&self) -> bool {
-        !self.key.as_ref().and_then(Key::about).is_some_and(|about| !(about.is_secret)())
+        self.key.as_ref().and_then(Key::about).is_none_or(|about| (about.is_secret)())
     }
 }
 

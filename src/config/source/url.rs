@@ -199,7 +199,7 @@ pub(in crate::config) fn pair_up(hosts: &[String], ports: &[Option<u16>]) -> Res
     if ports.len() > 1 && ports.len() != hosts.len() {
         return Err(UrlError::PortCount(hosts.len(), ports.len()));
     }
-    let port_of = |index: usize| *ports.get(index).or(ports.first()).unwrap_or(&None);
+    let port_of = |index: usize| ports.get(index).or_else(|| ports.first()).copied().flatten();
     let host = |(index, name): (usize, &String)| {
         let port = port_of(index).unwrap_or(DEFAULT_PORT);
         match name.as_str() {
