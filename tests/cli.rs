@@ -70,8 +70,12 @@ fn bad_usage_ends_with_2() {
     pgweir(&["--pool-siz", "3"], &[]).ends(2);
     pgweir(&["--config"], &[]).ends(2);
     pgweir(&["completions", "tcsh"], &[]).ends(2);
-    let run = pgweir(&["chekc"], &[]).ends(2);
+    let run = pgweir(&["db:5432"], &[]).ends(2);
     assert!(run.err.starts_with("error: URL: a URL must begin with postgres://"), "{run:?}");
+    for arguments in [&["chekc"][..], &["--pool-size", "3", "check"]] {
+        let run = pgweir(arguments, &[]).ends(2);
+        assert!(run.err.ends_with("for the command write: pgweir check [OPTIONS]\n"), "{run:?}");
+    }
 }
 
 #[test]

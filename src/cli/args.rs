@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueHint};
+use clap::{Args as ClapArgs, CommandFactory, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use crate::config::keys::{Key, Scope};
@@ -83,6 +83,13 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// The command that was typed, or nearly, where only a URL can stand: flags of the run went before it.
+    pub(super) fn misplaced_command(&self) -> Option<String> {
+        let typed = self.url.as_deref()?;
+        let is_it = |name: &str| strsim::damerau_levenshtein(typed, name) <= 1;
+        Args::command().get_subcommands().map(|known| known.get_name().to_owned()).find(|name| is_it(name))
+    }
+
     /// The same as settings.
     pub(super) fn settings(self) -> Vec<Setting> {
         let flag = |name, key: &str, raw| Setting {

@@ -38,6 +38,10 @@ pub fn main(
             return exit_code(shown.exit_code());
         }
     };
+    if let Some(command) = args.options.misplaced_command() {
+        anstream::eprintln!("error: the URL is no URL; for the command write: pgweir {command} [OPTIONS]");
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
     let environment = readable(environment);
     match args.command {
         None => match load(args.options, environment) {

@@ -11,7 +11,7 @@ use super::layer::Setting;
 use super::measure::{Bytes, Span};
 use super::origin::Origin;
 use super::source::environment::wildcard;
-use super::value::{Count, Kind, OrOff, Raw, Wrong};
+use super::value::{Count, Kind, OrOff, Raw, Wrong, quote};
 use super::*;
 
 const URL: &str = "postgres://app:secret@db:5433/shop";
@@ -238,12 +238,17 @@ fn every_key_has_a_variable_that_gives_it() {
 
 #[test]
 fn an_unknown_variable_is_an_error_but_what_kubernetes_adds_is_not() {
-    let report = sources().url(URL).env("PGWEIR_POOL__SISE", "1").env("PGWEIR_LISTEN_PORT", "5432").report();
+    let report = sources()
+        .url(URL)
+        .env("PGWEIR_POOL__SISE", "1")
+        .env("PGWEIR_LISTEN_PORT", "5432")
+        .env("PGWEIR_WHAT", "")
+        .report();
     assert_eq!(
         report,
         "error: PGWEIR_LISTEN_PORT: unknown variable; did you mean PGWEIR_LISTEN?\n\n\
          error: PGWEIR_POOL__SISE: unknown variable; did you mean PGWEIR_POOL__SIZE?\n\n\
-         2 problems: nothing was started"
+         error: PGWEIR_WHAT: unknown variable\n\n3 problems: nothing was started"
     );
     sources()
         .url(URL)
@@ -426,4 +431,30 @@ fn a_key_shown_reads_as_itself() {
     assert!(problems.is_empty(), "{problems:?}");
     let shown = Draft::of(vec![settings]);
     assert_eq!(format!("{:?}", shown.process), format!("{:?}", Plan::default()));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_a_reader_panic(text in "[a-z\\[\\].='\"{}#\n 0-9é:/@%?&,*;-]{0,80}") {
+        let (settings, problems) = source::toml::read(Path::new("any"), &text);
+        Draft::of(vec![settings]).shown();
+        let _ = format!("{problems:?}");
+        if let Err(report) = Report::check(problems) {
+            let _ = report.to_string();
+        }
+        let _ = source::url::Url::parse(&format!("postgres://{text}")).map(|url| url.redacted());
+        let _ = (pgbouncer::connection_string::parse(&text), pgbouncer::userlist::parse(&text), Listen::parse(&text));
+    }
+
+    #[test]
+    fn a_known_key_with_any_value_is_masked_or_quoted_without_panic(value in "\\PC{0,40}") {
+        for key in ["pool.size", "databases.a.url", "users.b.password", "x.y"] {
+            let text = format!("{key} = {}", quote(&value));
+            let (settings, problems) = source::toml::read(Path::new("any"), &text);
+            let mut draft = Draft::of(vec![settings]);
+            if let Err(report) = build::build(&mut draft, problems) {
+                let _ = report.to_string();
+            }
+        }
+    }
 }

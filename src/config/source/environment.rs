@@ -31,7 +31,7 @@ pub fn read(environment: &Environment) -> (Vec<Setting>, Vec<Problem>) {
             (None, Some(held)) => (held, secret_file::read(Path::new(""), &Raw::Untyped(value.clone()))),
             (None, None) if is_service_link(path, value) => continue,
             (None, None) => {
-                problems.push(Problem::new(&origin, &key, unknown(&key, name)));
+                problems.push(Problem::new(&origin, &key, unknown(&key, path)));
                 continue;
             }
         };
@@ -76,14 +76,13 @@ fn key(path: &str) -> Key {
         .unwrap_or_else(|| Key::new(Scope::Process, path.replace("__", ".")))
 }
 
-fn unknown(key: &Key, variable: &str) -> String {
-    let known: Vec<_> = names(&key.scope)
-        .into_iter()
-        .filter_map(|name| Key::new(key.scope.clone(), name).variable())
-        .collect();
-    let known = known.iter().map(String::as_str).chain(["PGWEIR_UPSTREAM"]);
-    match nearest(variable, known) {
-        Some(name) => format!("unknown variable; did you mean {name}?"),
+/// Compared without the prefix, which makes all of them alike.
+fn unknown(key: &Key, path: &str) -> String {
+    let variable = |name| Key::new(key.scope.clone(), name).variable();
+    let known: Vec<_> = names(&key.scope).into_iter().filter_map(variable).collect();
+    let paths = known.iter().filter_map(|name| name.strip_prefix(PREFIX));
+    match nearest(path, paths.chain(["UPSTREAM"])) {
+        Some(name) => format!("unknown variable; did you mean {PREFIX}{name}?"),
         None => "unknown variable".to_owned(),
     }
 }
