@@ -13,10 +13,23 @@ pub enum Mode {
     Statement,
 }
 
+/// How faithfully the session state of a client (settings, what pins a server) follows it between servers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SessionState {
+    /// It follows (the default).
+    #[default]
+    Full,
+    /// As `Full`; a server on which a trace of another client can't be ruled out is closed, not reset.
+    Strict,
+    /// It doesn't: what a client sets stays on the server, as with PgBouncer.
+    Off,
+}
+
 /// The settings of one pool (one database and user).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
     pub mode: Mode,
+    pub session_state: SessionState,
     /// Servers that the pool may open for ordinary work.
     pub size: u32,
     /// Servers kept open even when idle; opened once the pool has been used.
@@ -46,6 +59,7 @@ impl Default for PoolSettings {
     fn default() -> Self {
         Self {
             mode: Mode::Transaction,
+            session_state: SessionState::Full,
             size: 20,
             min_size: 0,
             reserve_size: 0,

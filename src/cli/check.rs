@@ -1,0 +1,50 @@
+//! `pgweir check`: what the configuration comes to, and who said so.
+
+use std::process::ExitCode;
+
+use crate::config::layer::Draft;
+use crate::config::{Environment, Plan};
+
+use super::args::Options;
+use super::{load, refuse, say};
+
+/// Where the source of a value is written, for values no wider.
+const COLUMN: usize = 52;
+
+pub(super) fn check(options: Options, environment: Environment) -> ExitCode {
+    let has_database_url = environment.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
+    match load(options, environment) {
+        Ok(loaded) => say(text(&loaded.plan, &loaded.draft, has_database_url).as_bytes()),
+        Err(report) => refuse(&report),
+    }
+}
+
+/// TOML, with comments for what isn't a key.
+fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
+    let mut text = String::new();
+    let mut used_database_url = false;
+    for shown in draft.shown() {
+        let setting = format!("{} = {}", shown.key, shown.value);
+        let origin = shown.origin.to_string();
+        used_database_url |= origin == "environment DATABASE_URL";
+        text += &format!("{setting:COLUMN$}  # {origin}\n");
+    }
+    let mut users: Vec<_> = plan.users.secrets.keys().map(|name| format!("{name:?}")).collect();
+    users.sort();
+    text += &format!(
+        "\n# Users that can log in: {}\n",
+        if users.is_empty() { "all".to_owned() } else { users.join(", ") }
+    );
+    for name in draft.bent_names() {
+        text += &format!(
+            "# [{name}]: upper-casing would bend this name, so its keys can't be given by environment\n"
+        );
+    }
+    if has_database_url && !used_database_url {
+        text += "# DATABASE_URL is not used: something else says where the databases are\n";
+    }
+    for warning in &plan.warnings {
+        text += &format!("# warning: {warning}\n");
+    }
+    text
+}

@@ -1,0 +1,256 @@
+//! From the draft to the plan: what keys mean together, and whether they may stand together.
+
+use std::collections::HashMap;
+
+use crate::auth::secret::Secret;
+use crate::auth::users::Method;
+use crate::pool::settings::PoolSettings;
+use crate::server::upstream::{AllowedMethods, Host, Upstream};
+
+use super::address::{Listen, TcpAddress};
+use super::keys::{DatabaseKeys, Key, Scope};
+use super::layer::Draft;
+use super::plan::{Database, Databases, Plan};
+use super::report::{Problem, Report};
+use super::source::url;
+
+/// The wildcard's name.
+pub(super) const WILDCARD: &str = "*";
+/// What PostgreSQL keeps of a name.
+const MAX_NAME: usize = 63;
+
+const NO_UPSTREAM: &str = "no upstream: give a URL (pgweir postgres://user:password@host:5432/name), or set \
+                           PGWEIR_UPSTREAM or DATABASE_URL, or write [databases.NAME] in a file for --config";
+const NO_USER: &str = "no client could log in: give the upstream URL a user and a password, or add [users.NAME] with \
+                       a password, or set auth.method = \"trust\"";
+
+/// The plan that `draft` means. `problems`: what the sources found wrong already.
+pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Plan, Report> {
+    problems.append(&mut draft.take_problems());
+    let mut plan = draft.process.clone();
+    check_pool(draft, &Scope::Process, &plan.pool, &mut problems);
+    plan.users.secrets = users(draft, &mut problems);
+    plan.databases = databases(draft, &plan.listen, &mut problems);
+    // What is missing can be told only once all that is there was understood.
+    if problems.is_empty() {
+        if plan.databases.iter().next().is_none() {
+            problems.push(Problem::general(NO_UPSTREAM));
+        } else if plan.users.secrets.is_empty() && plan.users.method != Method::Trust {
+            problems.push(Problem::general(NO_USER));
+        }
+    }
+    Report::check(problems)?;
+    plan.warnings = warnings(&plan);
+    Ok(plan)
+}
+
+/// Configured users, and the users of URLs. Two URLs may not differ about one user.
+fn users(draft: &Draft, problems: &mut Vec<Problem>) -> HashMap<String, Secret> {
+    let mut secrets = HashMap::new();
+    for (name, user) in &draft.users {
+        let key = |rest| Key::new(Scope::User(name.clone()), rest);
+        check_name(draft, &key("password"), name, problems);
+        if let Some(secret) = &user.password {
+            secrets.insert(name.clone(), secret.clone());
+        }
+    }
+    for (database, keys) in &draft.databases {
+        let url = keys.url.as_ref();
+        let Some((user, password)) = url.and_then(|url| url.user.as_ref().zip(url.password.as_ref())) else {
+            continue;
+        };
+        if draft.users.contains_key(user) {
+            continue;
+        }
+        match secrets.insert(user.clone(), password.clone()) {
+            Some(other) if other != *password => {
+                let key = Key::new(Scope::Database(database.clone()), "url");
+                let reason = format!(
+                    "another URL has another password for user \"{user}\": say which one clients give in \
+                     [users.NAME], and use user and password in place of the URL's"
+                );
+                problems.push(Problem::new(&draft.origin(&key), &key, reason));
+            }
+            _ => {}
+        }
+    }
+    secrets
+}
+
+fn databases(draft: &Draft, listen: &[Listen], problems: &mut Vec<Problem>) -> Databases {
+    let mut databases = Databases::default();
+    for (name, keys) in &draft.databases {
+        let scope = Scope::Database(name.clone());
+        let key = |rest| Key::new(scope.clone(), rest);
+        check_name(draft, &key("url"), name, problems);
+        let keys = &with_wildcards_place(keys, draft.databases.get(WILDCARD));
+        let pool = pool(draft, &scope, keys);
+        check_pool(draft, &scope, &pool, problems);
+        let hosts = match hosts(keys) {
+            Ok(hosts) => hosts,
+            Err(error) => {
+                problems.push(Problem::new(&draft.origin(&key("host")), key("host"), error));
+                continue;
+            }
+        };
+        let place = if keys.host.is_some() { key("host") } else { key("url") };
+        if hosts.is_empty() && problems.is_empty() {
+            let reason = format!("no host: give url or host in [databases.{}]", super::keys::toml_key(name));
+            problems.push(Problem::new(&draft.origin(&place), &place, reason));
+        }
+        if let Some(own) = listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
+            problems.push(Problem::new(&draft.origin(&place), &place, loop_reason(own)));
+        }
+        let database = database(name, keys, hosts, pool);
+        match name.as_str() {
+            WILDCARD => databases.wildcard = Some(database),
+            _ => drop(databases.named.insert(name.clone(), database)),
+        }
+    }
+    databases
+}
+
+/// A database that says nothing of its place is where the wildcard is, under its own name.
+fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) -> DatabaseKeys {
+    let mut keys = keys.clone();
+    if let Some(wildcard) = wildcard.filter(|_| keys.url.is_none() && keys.host.is_none()) {
+        keys.url = wildcard.url.clone().map(|url| url::Url { database: None, ..url });
+        keys.host = wildcard.host.clone();
+        keys.port = keys.port.or(wildcard.port);
+        if keys.user.is_none() {
+            (keys.user, keys.password) = (wildcard.user.clone(), wildcard.password.clone());
+        }
+        keys.allow_md5 = keys.allow_md5.or(wildcard.allow_md5);
+        keys.allow_cleartext = keys.allow_cleartext.or(wildcard.allow_cleartext);
+        for (name, value) in &wildcard.parameters {
+            if !keys.parameters.iter().any(|(known, _)| known == name) {
+                keys.parameters.push((name.clone(), value.clone()));
+            }
+        }
+    }
+    keys
+}
+
+fn database(name: &str, keys: &DatabaseKeys, hosts: Vec<Host>, pool: PoolSettings) -> Database {
+    let url = keys.url.as_ref();
+    let named = url.and_then(|url| url.database.clone());
+    // The wildcard stands for whatever name the client asks for; only `dbname` sends them all to one.
+    let database = keys.dbname.clone().or_else(|| named.clone().filter(|_| name != WILDCARD));
+    let mut parameters = url.map(|url| url.parameters.clone()).unwrap_or_default();
+    parameters.retain(|(known, _)| !keys.parameters.iter().any(|(refined, _)| refined == known));
+    parameters.extend(keys.parameters.iter().cloned());
+    let upstream = Upstream {
+        hosts,
+        database,
+        user: keys.user.clone(),
+        password: keys.password.clone(),
+        parameters,
+        allowed: AllowedMethods {
+            md5: keys.allow_md5.unwrap_or_default(),
+            cleartext: keys.allow_cleartext.unwrap_or_default(),
+        },
+    };
+    let exact = (name != WILDCARD).then(|| name.to_owned());
+    let probe = upstream.database.clone().or(named).or(exact);
+    Database { name: name.to_owned(), upstream, pool, max_servers: keys.max_servers.flatten(), probe }
+}
+
+/// `host` and `port` refine what the URL says.
+fn hosts(keys: &DatabaseKeys) -> Result<Vec<Host>, url::UrlError> {
+    let port = keys.port.and_then(|port| u16::try_from(port).ok());
+    if let Some(host) = &keys.host {
+        let names: Vec<_> = host.split(',').map(|name| name.trim().to_owned()).collect();
+        return url::pair_up(&names, &[port]);
+    }
+    let with_port = |mut host: Host| {
+        match &mut host {
+            Host::Tcp { port: own, .. } | Host::Unix { port: own, .. } => *own = port.unwrap_or(*own),
+        }
+        host
+    };
+    let of_url = keys.url.iter().flat_map(|url| url.hosts.iter().cloned());
+    Ok(of_url.map(with_port).collect())
+}
+
+/// The URL's `connect_timeout` counts unless the database has one of its own.
+fn pool(draft: &Draft, scope: &Scope, keys: &DatabaseKeys) -> PoolSettings {
+    let of_url = keys.url.as_ref().and_then(|url| url.connect_timeout);
+    let own = draft.origins.contains_key(&Key::new(scope.clone(), "pool.connect_timeout"));
+    let connect_timeout = of_url.filter(|_| !own).unwrap_or(keys.pool.connect_timeout);
+    PoolSettings { connect_timeout, ..keys.pool.clone() }
+}
+
+fn check_pool(draft: &Draft, scope: &Scope, pool: &PoolSettings, problems: &mut Vec<Problem>) {
+    let origin = |name| draft.origins.get(&Key::new(scope.clone(), name));
+    // An inherited pair is told once, where it stands.
+    let Some(origin) = origin("pool.min_size").or_else(|| origin("pool.size")) else { return };
+    if pool.min_size > pool.size {
+        let reason = format!("min_size ({}) is more than size ({})", pool.min_size, pool.size);
+        problems.push(Problem::new(origin, Key::new(scope.clone(), "pool.min_size"), reason));
+    }
+}
+
+fn check_name(draft: &Draft, key: &Key, name: &str, problems: &mut Vec<Problem>) {
+    let of_owner = |(known, origin): (&Key, _)| (known.scope == key.scope).then_some(origin);
+    let origin = || draft.origins.iter().find_map(of_owner).cloned().unwrap_or_default();
+    let reason = match name {
+        "" => "a name must not be empty".to_owned(),
+        long if long.len() > MAX_NAME => format!("a name has at most {MAX_NAME} bytes, as in PostgreSQL"),
+        nul if nul.contains('\0') => "a name must not contain NUL".to_owned(),
+        _ => return,
+    };
+    problems.push(Problem::new(&origin(), key, reason));
+}
+
+fn loop_reason(own: &Listen) -> String {
+    format!(
+        "this is pgweir's own address ({own}), so it would connect to itself: give the address of PostgreSQL, as an \
+         argument or in PGWEIR_UPSTREAM, or set listen to another one"
+    )
+}
+
+/// By their text alone: no name is resolved before start.
+fn is_same(own: &Listen, upstream: &Host) -> bool {
+    match (own, upstream) {
+        (Listen::Tcp(TcpAddress { host, port }), Host::Tcp { name, port: upstream_port }) => {
+            let reaches_loopback = is_loopback(host) || is_any(host);
+            let names_loopback = is_loopback(name) || is_any(name);
+            port == upstream_port && (host.eq_ignore_ascii_case(name) || reaches_loopback && names_loopback)
+        }
+        (Listen::Unix { directory, port }, Host::Unix { directory: upstream, port: upstream_port }) => {
+            port == upstream_port && directory == upstream
+        }
+        _ => false,
+    }
+}
+
+fn is_loopback(host: &str) -> bool {
+    host.eq_ignore_ascii_case("localhost") || host == "::1" || host.starts_with("127.")
+}
+
+fn is_any(host: &str) -> bool {
+    matches!(host, "0.0.0.0" | "::")
+}
+
+fn warnings(plan: &Plan) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if plan.users.method == Method::ScramSha256 {
+        let mut hashed: Vec<_> =
+            plan.users.secrets.iter().filter(|(_, s)| is_md5(s)).map(|(name, _)| name).collect();
+        hashed.sort();
+        let told = |name: &String| {
+            format!("user {name:?} can't log in: an md5 hash can't answer auth.method = \"scram-sha-256\"")
+        };
+        warnings.extend(hashed.into_iter().map(told));
+    }
+    let open = |address: &Listen| matches!(address, Listen::Tcp(tcp) if !is_loopback(&tcp.host));
+    if plan.users.method == Method::Trust && plan.listen.iter().any(open) {
+        warnings.push("auth.method = \"trust\" lets everyone in who reaches a listen address".to_owned());
+    }
+    warnings
+}
+
+fn is_md5(secret: &Secret) -> bool {
+    let hash = secret.expose().strip_prefix("md5");
+    hash.is_some_and(|hash| hash.len() == 32 && hash.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}

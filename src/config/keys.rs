@@ -1,0 +1,330 @@
+//! Every key, one row each: its name, its meaning, the kind of its value and the field that it fills.
+//!
+//! All else follows from these rows: reading, errors, names of environment variables, `check`,
+//! `config.example.toml` and `docs/configuration.md`. A default stands in the `Default` of the struct that the
+//! field belongs to, and nowhere else.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::auth::secret::Secret;
+use crate::auth::users::Method;
+use crate::pool::settings::{Mode, PoolSettings, SessionState};
+
+use super::address::{Addresses, Tcp};
+use super::measure::{Bytes, Span};
+use super::plan::{LogFormat, Plan};
+use super::source::url::Url;
+use super::value::{Count, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
+
+/// What can be said of a key without a value.
+pub struct About {
+    pub name: &'static str,
+    doc: &'static str,
+    pub accepts: fn() -> String,
+    /// Hidden wherever it would be shown, and may be given by a file through `NAME_file`.
+    pub is_secret: fn() -> bool,
+}
+
+/// A key whose value fills a field of `T`.
+pub struct Row<T> {
+    pub about: About,
+    pub read: fn(&mut T, &Raw) -> Result<(), Wrong>,
+    /// The value as TOML; `None`: not set.
+    pub show: fn(&T) -> Option<String>,
+}
+
+impl About {
+    /// One line.
+    pub fn doc(&self) -> &'static str {
+        self.doc.trim_start()
+    }
+}
+
+macro_rules! rows {
+    ($(#[$meta:meta])* $table:ident: $target:ty { $($(#[doc = $doc:literal])+ $name:literal => $($field:ident).+: $kind:expr;)+ }) => {
+        $(#[$meta])*
+        pub static $table: &[Row<$target>] = &[$(Row {
+            about: About {
+                name: $name,
+                doc: concat!($($doc),+),
+                accepts: || $kind.accepts(),
+                is_secret: || $kind.is_secret(),
+            },
+            read: |target, raw| $kind.read(raw).map(|value| target.$($field).+ = value),
+            show: |target| $kind.show(&target.$($field).+),
+        }),+];
+    };
+}
+
+const MANY: Count = Count { min: 1, max: u32::MAX };
+const ANY: Span = Span { min: Duration::ZERO };
+const SOME_TIME: Span = Span { min: Duration::from_millis(1) };
+
+rows! {
+    /// Keys of the whole process.
+    TOP: Plan {
+        /// Addresses for clients.
+        "listen" => listen: Addresses;
+        /// Address of the HTTP endpoint with /metrics, /healthz and /readyz.
+        "http.listen" => http.listen: OrOff(Tcp);
+        /// Whether /readyz also needs an answer of the upstream; an outage then takes all pods out at once.
+        "http.ready_needs_upstream" => http.ready_needs_upstream: Flag;
+        /// Logged-in clients; one more is refused with 53300.
+        "limits.max_clients" => client_limits.max_clients: MANY;
+        /// Connections that have not logged in yet.
+        "limits.max_logins" => client_limits.max_logins: MANY;
+        /// Servers over all pools.
+        "limits.max_servers" => totals.servers: OrOff(MANY);
+        /// Servers over the pools of one database.
+        "limits.max_servers_per_database" => totals.per_database: OrOff(MANY);
+        /// Servers over the pools of one user.
+        "limits.max_servers_per_user" => totals.per_user: OrOff(MANY);
+        /// Largest message that must be read whole, such as Parse; a larger one is refused with 54000.
+        "limits.statement_size" => client_limits.statement_size: Bytes { min: 1 << 10, max: 1u32 << 30 };
+        /// Memory for the prepared statements of one client.
+        "limits.client_statements" => client_limits.client_statements: Bytes { min: 1 << 10, max: 1u64 << 40 };
+        /// Memory for the statement texts that the clients of a pool share.
+        "limits.shared_statements" => client_limits.shared_statements: Bytes { min: 1 << 10, max: 1u64 << 40 };
+        /// From connecting to the end of the login.
+        "timeouts.login" => deadlines.login: SOME_TIME;
+        /// One statement or batch; then it is cancelled with 57014.
+        "timeouts.query" => deadlines.query: OrOff(SOME_TIME);
+        /// One transaction; then the client is closed with 25P03.
+        "timeouts.transaction" => deadlines.transaction: OrOff(SOME_TIME);
+        /// A pause inside a transaction; then the client is closed with 25P03.
+        "timeouts.idle_in_transaction" => deadlines.idle_in_transaction: OrOff(SOME_TIME);
+        /// A pause between transactions; then the client is closed with 57P05.
+        "timeouts.client_idle" => deadlines.client_idle: OrOff(SOME_TIME);
+        /// How long a client may read nothing of its answer; then it is closed with 08006.
+        "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
+        /// How clients prove who they are.
+        "auth.method" => users.method: Word(METHODS);
+        /// How long /readyz says 503 before the listeners close.
+        "shutdown.delay" => shutdown.delay: ANY;
+        /// How long transactions and waiting clients get after that.
+        "shutdown.timeout" => shutdown.timeout: ANY;
+        /// One line of text, or of JSON, an event.
+        "log.format" => log.format: Word(LOG_FORMATS);
+        /// The least important events that are logged.
+        "log.level" => log.level: Word(LOG_LEVELS);
+    }
+}
+
+rows! {
+    /// Keys of a pool: under `pool.` for all, under `databases.NAME.pool.` for those of one database.
+    POOL: PoolSettings {
+        /// When a server goes back to the pool.
+        "mode" => mode: Word(MODES);
+        /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
+        "session_state" => session_state: Word(SESSION_STATES);
+        /// Servers that a pool may open.
+        "size" => size: Count { min: 1, max: 100_000 };
+        /// Servers kept open when idle, once the pool has been used.
+        "min_size" => min_size: Count { min: 0, max: 100_000 };
+        /// Further servers for when a client has waited for reserve_after.
+        "reserve_size" => reserve_size: Count { min: 0, max: 100_000 };
+        /// How long the oldest client waits before the reserve is used.
+        "reserve_after" => reserve_after: ANY;
+        /// Servers beyond size that may be pinned to clients by session state that can't follow them.
+        "pinned_servers" => pinned_servers: Count { min: 0, max: 100_000 };
+        /// Longest wait for a server; then 57P03.
+        "queue_timeout" => queue_timeout: SOME_TIME;
+        /// Clients that may wait; one more is refused with 53300.
+        "queue_limit" => queue_limit: Count { min: 0, max: u32::MAX };
+        /// Age at which an idle server is replaced (with jitter).
+        "server_lifetime" => server_lifetime: OrOff(SOME_TIME);
+        /// How long a server beyond min_size stays open without work.
+        "server_idle_timeout" => server_idle_timeout: OrOff(SOME_TIME);
+        /// One attempt to connect and log in to a server.
+        "connect_timeout" => connect_timeout: SOME_TIME;
+        /// Attempts under way at once.
+        "parallel_connects" => parallel_connects: Count { min: 1, max: 1_000 };
+        /// Prepared statements kept on one server.
+        "server_statements" => server_statements: Count { min: 1, max: 1_000_000 };
+    }
+}
+
+rows! {
+    /// Keys of `[databases.NAME]` besides `pool.` and `parameters.`.
+    DATABASE: DatabaseKeys {
+        /// Where the database is; its user and password let that user log in, here and there.
+        "url" => url: Maybe(Link);
+        /// Host, or the directory of a Unix socket; several are separated by commas and tried in order.
+        "host" => host: Maybe(Text);
+        /// Port of all hosts.
+        "port" => port: Maybe(Count { min: 1, max: 65_535 });
+        /// The database's name there, else the one that the client asked for.
+        "dbname" => dbname: Maybe(Text);
+        /// User that servers are logged in as, whoever the client is; else the client's own.
+        "user" => user: Maybe(Text);
+        /// Password of that user.
+        "password" => password: Maybe(Hidden);
+        /// Servers over all pools of this database.
+        "max_servers" => max_servers: Maybe(OrOff(MANY));
+        /// Whether a server may ask for an MD5 password; no if not set.
+        "allow_md5" => allow_md5: Maybe(Flag);
+        /// Whether a server may ask for the password in clear text; no if not set.
+        "allow_cleartext" => allow_cleartext: Maybe(Flag);
+    }
+}
+
+rows! {
+    /// Keys of `[users.NAME]`.
+    USER: UserKeys {
+        /// Password, or SCRAM-SHA-256 verifier, or md5 hash.
+        "password" => password: Maybe(Hidden);
+    }
+}
+
+/// Any startup parameter of a database's servers.
+pub static PARAMETER: About = About {
+    name: "parameters.NAME",
+    doc: "Startup parameter of the servers' sessions, such as application_name or search_path.",
+    accepts: || Text.accepts(),
+    is_secret: || false,
+};
+/// The prefix of such a key.
+pub(super) const PARAMETERS: &str = "parameters.";
+/// The prefix of a pool's keys.
+pub(super) const POOL_PREFIX: &str = "pool.";
+
+/// What is typed under `[databases.NAME]`.
+#[derive(Clone, Debug, Default)]
+pub struct DatabaseKeys {
+    pub url: Option<Url>,
+    pub host: Option<String>,
+    pub port: Option<u32>,
+    pub dbname: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    pub max_servers: Option<Option<u32>>,
+    pub allow_md5: Option<bool>,
+    pub allow_cleartext: Option<bool>,
+    pub parameters: Vec<(String, String)>,
+    pub pool: PoolSettings,
+}
+
+/// What is typed under `[users.NAME]`.
+#[derive(Clone, Debug, Default)]
+pub struct UserKeys {
+    pub password: Option<Secret>,
+}
+
+const MODES: &[(&str, Mode)] =
+    &[("transaction", Mode::Transaction), ("session", Mode::Session), ("statement", Mode::Statement)];
+const SESSION_STATES: &[(&str, SessionState)] =
+    &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
+const METHODS: &[(&str, Method)] = &[
+    ("scram-sha-256", Method::ScramSha256),
+    ("md5", Method::Md5),
+    ("cleartext", Method::Cleartext),
+    ("trust", Method::Trust),
+];
+const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
+const LOG_LEVELS: &[(&str, tracing::Level)] = &[
+    ("error", tracing::Level::ERROR),
+    ("warn", tracing::Level::WARN),
+    ("info", tracing::Level::INFO),
+    ("debug", tracing::Level::DEBUG),
+    ("trace", tracing::Level::TRACE),
+];
+
+/// Whose key it is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Scope {
+    Process,
+    /// By name; `*` is the wildcard.
+    Database(String),
+    User(String),
+}
+
+/// A key with its scope: `pool.size` of the process, `pool.size` of a database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub scope: Scope,
+    pub name: String,
+}
+
+impl Key {
+    pub fn new(scope: Scope, name: impl Into<String>) -> Self {
+        Self { scope, name: name.into() }
+    }
+
+    /// `None`: there is no such key.
+    pub fn about(&self) -> Option<&'static About> {
+        let name = self.name.as_str();
+        match self.scope {
+            Scope::Process => pool_key(name).or_else(|| find(TOP, name)),
+            Scope::Database(_) => parameter(name).or_else(|| pool_key(name)).or_else(|| find(DATABASE, name)),
+            Scope::User(_) => find(USER, name),
+        }
+    }
+
+    /// The table that its owner has in TOML; `None`: it has no owner.
+    pub(super) fn section(&self) -> Option<String> {
+        match &self.scope {
+            Scope::Process => None,
+            Scope::Database(owner) => Some(format!("databases.{}", toml_key(owner))),
+            Scope::User(owner) => Some(format!("users.{}", toml_key(owner))),
+        }
+    }
+
+    /// The environment variable that gives it; `None` if its name doesn't survive upper-casing.
+    pub fn variable(&self) -> Option<String> {
+        let name = self.name.replace('.', "__");
+        let bent = |name: &str| {
+            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            name.is_empty() || !name.chars().all(plain) || name.contains("__") || name.ends_with('_')
+        };
+        let path = match &self.scope {
+            Scope::Process => name,
+            Scope::Database(owner) | Scope::User(owner) if bent(owner) => return None,
+            Scope::Database(owner) => format!("databases__{owner}__{name}"),
+            Scope::User(owner) => format!("users__{owner}__{name}"),
+        };
+        Some(format!("PGWEIR_{}", path.to_ascii_uppercase()))
+    }
+}
+
+/// As TOML writes it.
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.section() {
+            None => f.write_str(&self.name),
+            Some(section) => write!(f, "{section}.{}", self.name),
+        }
+    }
+}
+
+/// A name as one part of a TOML key, quoted where it must be.
+pub(super) fn toml_key(name: &str) -> String {
+    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { quote(name) }
+}
+
+/// The names of all keys in a scope.
+pub(super) fn names(scope: &Scope) -> Vec<String> {
+    fn of<T>(table: &'static [Row<T>]) -> impl Iterator<Item = String> {
+        table.iter().map(|row| row.about.name.to_owned())
+    }
+    let pool = || of(POOL).map(|name| format!("{POOL_PREFIX}{name}"));
+    match scope {
+        Scope::Process => of(TOP).chain(pool()).collect(),
+        Scope::Database(_) => of(DATABASE).chain(pool()).collect(),
+        Scope::User(_) => of(USER).collect(),
+    }
+}
+
+fn find<T>(table: &'static [Row<T>], name: &str) -> Option<&'static About> {
+    table.iter().map(|row| &row.about).find(|about| about.name == name)
+}
+
+fn pool_key(name: &str) -> Option<&'static About> {
+    name.strip_prefix(POOL_PREFIX).and_then(|name| find(POOL, name))
+}
+
+fn parameter(name: &str) -> Option<&'static About> {
+    let known = name.strip_prefix(PARAMETERS).is_some_and(|parameter| !parameter.is_empty());
+    known.then_some(&PARAMETER)
+}

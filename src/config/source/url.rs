@@ -1,0 +1,335 @@
+//! Connection URLs as libpq reads them: `postgres://user:password@host1:port1,host2/database?parameter=value`.
+//!
+//! Source: PostgreSQL documentation, "Connection Strings" (libpq). No error quotes anything that could be part of
+//! a password.
+
+use std::time::Duration;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use thiserror::Error;
+
+use crate::auth::secret::Secret;
+use crate::config::nearest;
+use crate::server::upstream::Host;
+
+pub const DEFAULT_PORT: u16 = 5432;
+
+/// What a URL says. All parts are decoded.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Url {
+    pub hosts: Vec<Host>,
+    pub database: Option<String>,
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    /// Startup parameters of the server connection.
+    pub parameters: Vec<(String, String)>,
+    pub connect_timeout: Option<Duration>,
+}
+
+/// Why a text isn't a URL that can be used.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum UrlError {
+    #[error("a URL must begin with postgres:// or postgresql://")]
+    Scheme,
+    #[error(
+        "a port must be a number from 1 to 65535 (in a user or password write / as %2F, @ as %40, : as %3A)"
+    )]
+    Port,
+    #[error("{0} hosts but {1} ports: give one port, or one for each host")]
+    PortCount(usize, usize),
+    #[error("an IPv6 address must stand in brackets, as in [::1]:5432")]
+    Brackets,
+    #[error("a host must not be empty")]
+    EmptyHost,
+    #[error("a host must not contain @ (in a user or password write it as %40)")]
+    AtInHost,
+    #[error("the {0} has a wrong percent-encoding, or isn't UTF-8, or has a NUL")]
+    Encoding(&'static str),
+    #[error("parameter \"{0}\" has no value")]
+    NoValue(String),
+    #[error("unknown parameter \"{name}\"; {}", nearest::advice(.name, PARAMETERS))]
+    UnknownParameter { name: String },
+    #[error("connect_timeout must be a number of seconds from 1 to 3600")]
+    ConnectTimeout,
+    #[error(
+        "sslmode={0} needs TLS to the server, which is not built yet; sslmode=disable says that plain text will do"
+    )]
+    TlsNeeded(&'static str),
+    #[error("unknown sslmode; known are: disable, allow, prefer, require, verify-ca, verify-full")]
+    SslMode,
+}
+
+const PARAMETERS: [&str; 10] = [
+    "application_name",
+    "client_encoding",
+    "connect_timeout",
+    "dbname",
+    "host",
+    "options",
+    "password",
+    "port",
+    "sslmode",
+    "user",
+];
+
+impl Url {
+    pub fn parse(text: &str) -> Result<Self, UrlError> {
+        let rest = ["postgres://", "postgresql://"]
+            .iter()
+            .find_map(|scheme| text.strip_prefix(scheme))
+            .ok_or(UrlError::Scheme)?;
+        let mut parts = Parts::default();
+        let rest = parts.take_user(rest)?;
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (hosts, database) = rest.split_once('/').unwrap_or((rest, ""));
+        parts.take_hosts(hosts)?;
+        if !database.is_empty() {
+            parts.url.database = Some(decode(database, "database name")?);
+        }
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            parts.take_parameter(pair)?;
+        }
+        parts.finish()
+    }
+
+    /// The URL again, its password as `***`.
+    pub fn redacted(&self) -> String {
+        let mut text = "postgres://".to_owned();
+        if let Some(user) = &self.user {
+            text += &encode(user);
+            text += if self.password.is_some() { ":***@" } else { "@" };
+        }
+        let hosts: Vec<_> = self.hosts.iter().map(spell_host).collect();
+        text += &hosts.join(",");
+        if let Some(database) = &self.database {
+            text += &format!("/{}", encode(database));
+        }
+        let timeout = self.connect_timeout.map(|t| ("connect_timeout".to_owned(), t.as_secs().to_string()));
+        for (index, (name, value)) in self.parameters.iter().cloned().chain(timeout).enumerate() {
+            text += &format!("{}{}={}", if index == 0 { '?' } else { '&' }, encode(&name), encode(&value));
+        }
+        text
+    }
+}
+
+/// A URL half read: hosts and ports may still be replaced by parameters of these names.
+#[derive(Default)]
+struct Parts {
+    url: Url,
+    hosts: Vec<String>,
+    /// One for each host; `None`: not given.
+    ports: Vec<Option<u16>>,
+}
+
+impl Parts {
+    /// libpq takes the first `@` before the first `/`.
+    fn take_user<'a>(&mut self, text: &'a str) -> Result<&'a str, UrlError> {
+        let authority = text.split('/').next().unwrap_or(text);
+        let Some(at) = authority.find('@') else { return Ok(text) };
+        let (user, password) = match text[..at].split_once(':') {
+            Some((user, password)) => (user, Some(password)),
+            None => (&text[..at], None),
+        };
+        if !user.is_empty() {
+            self.url.user = Some(decode(user, "user")?);
+        }
+        if let Some(password) = password.filter(|password| !password.is_empty()) {
+            self.url.password = Some(Secret::new(decode(password, "password")?));
+        }
+        Ok(&text[at + 1..])
+    }
+
+    fn take_hosts(&mut self, text: &str) -> Result<(), UrlError> {
+        for host in text.split(',').filter(|_| !text.is_empty()) {
+            let (name, port) = match host.strip_prefix('[') {
+                Some(rest) => {
+                    let (name, behind) = rest.split_once(']').ok_or(UrlError::Brackets)?;
+                    match behind.strip_prefix(':') {
+                        Some(port) => (name, port),
+                        None if behind.is_empty() => (name, ""),
+                        None => return Err(UrlError::Brackets),
+                    }
+                }
+                None => host.split_once(':').unwrap_or((host, "")),
+            };
+            if name.contains('@') {
+                return Err(UrlError::AtInHost);
+            }
+            self.hosts.push(decode(name, "host")?);
+            self.ports.push(if port.is_empty() { None } else { Some(parse_port(port)?) });
+        }
+        Ok(())
+    }
+
+    fn take_parameter(&mut self, pair: &str) -> Result<(), UrlError> {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let name = decode(name, "parameter's name")?;
+        let value = decode(value, "parameter's value")?;
+        if value.is_empty() && PARAMETERS.contains(&name.as_str()) {
+            return Err(UrlError::NoValue(name));
+        }
+        match name.as_str() {
+            "host" => self.hosts = value.split(',').map(str::to_owned).collect(),
+            "port" => {
+                self.ports =
+                    value.split(',').map(|port| parse_port(port).map(Some)).collect::<Result<_, _>>()?;
+            }
+            "user" => self.url.user = Some(value),
+            "password" => self.url.password = Some(Secret::new(value)),
+            "dbname" => self.url.database = Some(value),
+            "connect_timeout" => self.url.connect_timeout = Some(parse_timeout(&value)?),
+            "sslmode" => check_sslmode(&value)?,
+            "application_name" | "client_encoding" | "options" => {
+                self.url.parameters.retain(|(known, _)| *known != name);
+                self.url.parameters.push((name, value));
+            }
+            _ => return Err(UrlError::UnknownParameter { name }),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Url, UrlError> {
+        self.url.hosts = pair_up(&self.hosts, &self.ports)?;
+        Ok(self.url)
+    }
+}
+
+/// Each host with its port; one port serves all hosts.
+pub(in crate::config) fn pair_up(hosts: &[String], ports: &[Option<u16>]) -> Result<Vec<Host>, UrlError> {
+    if ports.len() > 1 && ports.len() != hosts.len() {
+        return Err(UrlError::PortCount(hosts.len(), ports.len()));
+    }
+    let port_of = |index: usize| ports.get(index).or_else(|| ports.first()).copied().flatten();
+    let host = |(index, name): (usize, &String)| {
+        let port = port_of(index).unwrap_or(DEFAULT_PORT);
+        match name.as_str() {
+            "" => Err(UrlError::EmptyHost),
+            path if path.starts_with('/') => Ok(Host::Unix { directory: path.into(), port }),
+            name => Ok(Host::Tcp { name: name.to_owned(), port }),
+        }
+    };
+    hosts.iter().enumerate().map(host).collect()
+}
+
+fn parse_port(text: &str) -> Result<u16, UrlError> {
+    text.parse().ok().filter(|port| *port != 0).ok_or(UrlError::Port)
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, UrlError> {
+    let seconds = text.parse().ok().filter(|seconds| (1..=3600).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or(UrlError::ConnectTimeout)
+}
+
+/// Plain text is what `disable`, `allow` and `prefer` may end in with libpq too.
+fn check_sslmode(mode: &str) -> Result<(), UrlError> {
+    match mode {
+        "disable" | "allow" | "prefer" => Ok(()),
+        "require" => Err(UrlError::TlsNeeded("require")),
+        "verify-ca" => Err(UrlError::TlsNeeded("verify-ca")),
+        "verify-full" => Err(UrlError::TlsNeeded("verify-full")),
+        _ => Err(UrlError::SslMode),
+    }
+}
+
+fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {
+    let hex = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_hexdigit);
+    let encoded = text.match_indices('%').all(|(at, _)| hex(at + 1) && hex(at + 2));
+    let decoded = percent_decode_str(text).decode_utf8().ok().filter(|text| encoded && !text.contains('\0'));
+    decoded.map(String::from).ok_or(UrlError::Encoding(what))
+}
+
+const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+fn encode(text: &str) -> String {
+    utf8_percent_encode(text, UNRESERVED).to_string()
+}
+
+fn spell_host(host: &Host) -> String {
+    match host {
+        Host::Tcp { name, port } if name.contains(':') => format!("[{name}]:{port}"),
+        Host::Tcp { name, port } => format!("{}:{port}", encode(name)),
+        Host::Unix { directory, port } => format!("{}:{port}", encode(&directory.to_string_lossy())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tcp(name: &str, port: u16) -> Host {
+        Host::Tcp { name: name.to_owned(), port }
+    }
+
+    #[test]
+    fn the_usual_url() {
+        let url = Url::parse("postgres://app:se%40cret@db:5433/shop?application_name=web&connect_timeout=3")
+            .unwrap();
+        assert_eq!(url.hosts, [tcp("db", 5433)]);
+        assert_eq!(url.user.as_deref(), Some("app"));
+        assert_eq!(url.password.as_ref().unwrap().expose(), "se@cret");
+        assert_eq!(url.database.as_deref(), Some("shop"));
+        assert_eq!(url.parameters, [("application_name".to_owned(), "web".to_owned())]);
+        assert_eq!(url.connect_timeout, Some(Duration::from_secs(3)));
+        assert_eq!(url.redacted(), "postgres://app:***@db:5433/shop?application_name=web&connect_timeout=3");
+    }
+
+    #[test]
+    fn hosts_in_every_form() {
+        let hosts = |text: &str| Url::parse(text).map(|url| url.hosts);
+        let unix = |port| Host::Unix { directory: "/run/pg".into(), port };
+        assert_eq!(
+            hosts("postgresql://a:1,b,[::1]:3/x").unwrap(),
+            [tcp("a", 1), tcp("b", 5432), tcp("::1", 3)]
+        );
+        assert_eq!(hosts("postgres://%2Frun%2Fpg:7/x").unwrap(), [unix(7)]);
+        assert_eq!(hosts("postgres:///x?host=/run/pg").unwrap(), [unix(5432)]);
+        assert_eq!(hosts("postgres://?host=a,b&port=1,2").unwrap(), [tcp("a", 1), tcp("b", 2)]);
+        assert_eq!(hosts("postgres://?host=a,b&port=9").unwrap(), [tcp("a", 9), tcp("b", 9)]);
+        assert_eq!(hosts("postgres:///x").unwrap(), []);
+        assert_eq!(hosts("postgres://?host=a,b,c&port=1,2"), Err(UrlError::PortCount(3, 2)));
+        assert_eq!(hosts("postgres://a,,b/x"), Err(UrlError::EmptyHost));
+        assert_eq!(hosts("postgres://[::1/x"), Err(UrlError::Brackets));
+        assert_eq!(hosts("postgres://a:0/x"), Err(UrlError::Port));
+    }
+
+    #[test]
+    fn what_is_refused_is_named() {
+        let error = |text: &str| Url::parse(text).unwrap_err().to_string();
+        assert_eq!(error("mysql://a/b"), "a URL must begin with postgres:// or postgresql://");
+        assert_eq!(
+            error("postgres://a/b?aplication_name=x"),
+            "unknown parameter \"aplication_name\"; did you mean \"application_name\"?"
+        );
+        assert_eq!(error("postgres://a/b?options="), "parameter \"options\" has no value");
+        assert!(error("postgres://a/b?sslmode=require").starts_with("sslmode=require needs TLS"));
+        assert!(error("postgres://a/b?sslmode=on").starts_with("unknown sslmode"));
+        assert!(error("postgres://a/b?connect_timeout=soon").starts_with("connect_timeout must"));
+        assert!(error("postgres://a%2/b").contains("percent-encoding"));
+        assert!(error("postgres://a%00/b").contains("NUL"));
+    }
+
+    #[test]
+    fn no_error_and_no_debug_output_holds_a_password() {
+        for text in [
+            "postgres://app:hunter2/x@db/app",
+            "postgres://app:hunter2@extra@db:x/app",
+            "postgres://app:hunter2%zz@db/app",
+            "postgres://app:hunter2@db/app?bogus=1",
+            "postgres://db/app?password=hunter2&sslmode=hunter2",
+            "postgresql:/app:hunter2@db/app",
+        ] {
+            let error = Url::parse(text).unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let url = Url::parse("postgres://app:hunter2@db/app").unwrap();
+        assert!(!format!("{url:?} {}", url.redacted()).contains("hunter2"));
+    }
+
+    #[test]
+    fn a_redacted_url_reads_as_itself() {
+        for text in ["postgres://u@[::1]:1,%2Ftmp:2/d%20b?options=-c%20a%3Db", "postgres://h/%E2%82%AC"] {
+            let url = Url::parse(text).unwrap();
+            assert_eq!(Url::parse(&url.redacted()).unwrap(), url);
+        }
+    }
+}
