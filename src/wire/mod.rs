@@ -4,5 +4,8 @@
 //! allocated by it. Source: PostgreSQL documentation, "Frontend/Backend Protocol".
 #![deny(clippy::disallowed_methods)]
 
+pub mod authentication;
+pub mod error;
 pub mod fault;
 pub mod sqlstate;
+pub mod startup;
