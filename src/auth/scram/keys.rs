@@ -50,6 +50,12 @@ impl Derivation {
         Self { password: Zeroizing::new(password.to_vec()), salting }
     }
 
+    /// Equal for two derivations only if they give the same keys. As secret as a fast hash of the password.
+    pub fn fingerprint(&self) -> Key {
+        let Salting { salt, iterations } = &self.salting;
+        hmac(&sha256(&self.password), &[&iterations.to_be_bytes(), salt])
+    }
+
     pub fn run(&self) -> Keys {
         let Salting { salt, iterations } = &self.salting;
         let salted =
