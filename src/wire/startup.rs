@@ -1,9 +1,9 @@
-//! The first packet of a connection: startup, encryption requests, cancel requests; and version negotiation.
+//! How a session starts: startup, encryption and cancel requests; negotiation, parameters, key.
 //!
-//! These packets have no tag: a length, a code, a body. The packet's length is checked before anything is
+//! A connection's first packets have no tag: a length, a code, a body. The packet's length is checked before anything is
 //! read by it ([`head`]), the body is read strictly ([`request`]): it comes from anyone who can open a socket.
 //! Source: PostgreSQL documentation, "Message Formats" (StartupMessage, SSLRequest, GSSENCRequest,
-//! CancelRequest, NegotiateProtocolVersion).
+//! CancelRequest, NegotiateProtocolVersion, ParameterStatus, BackendKeyData).
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 use super::fault::Fault;
@@ -278,6 +278,24 @@ pub fn write_startup<'a>(
             put_text(out, value);
         }
         out.push(0);
+    });
+}
+
+/// Appends ParameterStatus.
+pub fn write_parameter(out: &mut Vec<u8>, name: &str, value: &str) {
+    out.push(b'S');
+    with_length(out, |out| {
+        put_text(out, name);
+        put_text(out, value);
+    });
+}
+
+/// Appends BackendKeyData. The secret has a length of [`SECRET_LEN`].
+pub fn write_key(out: &mut Vec<u8>, pid: i32, secret: &[u8]) {
+    out.push(b'K');
+    with_length(out, |out| {
+        out.extend_from_slice(&pid.to_be_bytes());
+        out.extend_from_slice(secret);
     });
 }
 
