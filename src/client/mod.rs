@@ -1,4 +1,6 @@
 //! One client connection: accept, login, rest, work, goodbye.
 
+pub mod accept;
 pub mod deadline;
 pub mod limits;
+pub mod login;

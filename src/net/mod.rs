@@ -2,4 +2,8 @@
 //!
 //! Depends on tokio and socket2 and on no other room: nothing here knows PostgreSQL's protocol.
 
+pub mod dial;
+pub mod listen;
+pub mod options;
+pub mod resolve;
 pub mod stream;

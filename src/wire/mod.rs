@@ -4,11 +4,11 @@
 //! allocated by it. Source: PostgreSQL documentation, "Frontend/Backend Protocol".
 #![deny(clippy::disallowed_methods)]
 
+pub mod authentication;
 pub mod error;
 pub mod fault;
 pub mod frame;
 pub mod lane;
 pub mod read;
 pub mod sqlstate;
-pub mod tag;
-pub mod write;
+pub mod startup;

@@ -1,0 +1,232 @@
+//! A client's login: which method, which question now, and whether the answers do.
+//!
+//! ```text
+//!                     ┌─ trust ─────────────────────────────────────────────────────────┐
+//!  Roster::login ─────┼─ Ask(cleartext) ─ answer ──┬──────────────┬─ Derive ─ derived ──┼─▶ Admitted | Refused
+//!                     ├─ Ask(MD5) ─────── answer ──┤ (a verifier, │                     │
+//!                     └─ Ask(SASL) ────── answer ──┘  no keys yet)└─────────────────────┘
+//!                         └─ Ask(SaslContinue) ─ answer
+//! ```
+//!
+//! Unknown users take the same way to the same refusal (see [`super::roster`]).
+
+use super::md5::Md5Hash;
+use super::roster::{Account, Entry, Roster, same};
+use super::scram::server::{Proof, Server};
+use super::scram::{Derivation, Keys, ScramError, Seed};
+use super::users::Method;
+use crate::wire::authentication::{self as wire, Authentication, MAX_PASSWORD, MAX_SASL};
+use crate::wire::fault::Fault;
+
+/// The proof that a login succeeded; only this file makes one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authenticated {
+    user: String,
+    method: Method,
+}
+
+impl Authenticated {
+    pub fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// How it was proved. A user with a SCRAM verifier has done SCRAM even where MD5 is configured.
+    pub fn method(&self) -> Method {
+        self.method
+    }
+}
+
+/// What is to be done now.
+pub enum Turn<'r> {
+    /// Send `message`, then hand the body of the client's answer to [`Question::answer`].
+    Ask {
+        message: Vec<u8>,
+        question: Question<'r>,
+    },
+    /// Run the derivation off the hot threads, then hand its keys to [`Pending::derived`].
+    Derive {
+        derivation: Derivation,
+        pending: Pending<'r>,
+    },
+    /// Logged in. `message` is to be sent before AuthenticationOk; it may be empty.
+    Admitted {
+        message: Vec<u8>,
+        authenticated: Authenticated,
+    },
+    Refused(Fault),
+}
+
+impl Roster {
+    /// Begins the login of `user`, whose name came with the startup packet. `seed` is random, and new each time.
+    pub fn login<'r>(&'r self, user: &'r str, seed: Seed) -> Turn<'r> {
+        let ask = |account, request: Authentication<'_>, awaits| {
+            let mut message = Vec::new();
+            request.write(&mut message);
+            Turn::Ask { message, question: Question { account, awaits } }
+        };
+        let account = match self.method {
+            Method::Trust => return admitted(user, Method::Trust, Vec::new()),
+            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user),
+        };
+        match (self.method, account.entry()) {
+            (Method::Cleartext, _) => ask(account, Authentication::CleartextPassword, Awaits::Cleartext),
+            (Method::Md5, Entry::Plain { .. } | Entry::Md5(_)) => {
+                let [a, b, c, d, ..] = seed;
+                let salt = [a, b, c, d];
+                ask(account, Authentication::Md5Password { salt }, Awaits::Md5 { salt })
+            }
+            _ => ask(account, Authentication::Sasl { scram_sha_256: true }, Awaits::SaslInitial { seed }),
+        }
+    }
+}
+
+/// A question that the client has yet to answer.
+pub struct Question<'r> {
+    account: Account<'r>,
+    awaits: Awaits,
+}
+
+enum Awaits {
+    Cleartext,
+    Md5 { salt: [u8; 4] },
+    SaslInitial { seed: Seed },
+    SaslResponse(Server),
+}
+
+impl<'r> Question<'r> {
+    /// The longest body that an answer may have, in bytes.
+    pub fn limit(&self) -> usize {
+        match self.awaits {
+            Awaits::Cleartext => MAX_PASSWORD,
+            Awaits::Md5 { .. } | Awaits::SaslInitial { .. } | Awaits::SaslResponse(_) => MAX_SASL,
+        }
+    }
+
+    /// Judges an answer by the body of its message.
+    pub fn answer(self, body: &[u8]) -> Turn<'r> {
+        let Self { account, awaits } = self;
+        let turn = match awaits {
+            Awaits::Cleartext => wire::read_password(body).map(|password| cleartext(account, password)),
+            Awaits::Md5 { salt } => wire::read_password(body).map(|answer| md5(account, salt, answer)),
+            Awaits::SaslInitial { seed } => {
+                wire::read_sasl_initial(body).and_then(|first| sasl_initial(account, first, &seed))
+            }
+            Awaits::SaslResponse(server) => {
+                server.client_final(body).map(|proof| sasl_response(account, proof)).map_err(fault)
+            }
+        };
+        turn.unwrap_or_else(Turn::Refused)
+    }
+}
+
+fn cleartext<'r>(account: Account<'r>, password: &[u8]) -> Turn<'r> {
+    match account.entry() {
+        Entry::Plain { password: right, .. } => {
+            let right = same(password, right.expose().as_bytes());
+            verdict(&account, right, Method::Cleartext)
+        }
+        Entry::Md5(hash) => {
+            let right = hash.matches(&Md5Hash::new(password, account.user));
+            verdict(&account, right, Method::Cleartext)
+        }
+        Entry::Scram(verifier) => Turn::Derive {
+            derivation: Derivation::new(password, verifier.salting.clone()),
+            pending: Pending { account, proof: None },
+        },
+    }
+}
+
+fn md5<'r>(account: Account<'r>, salt: [u8; 4], answer: &[u8]) -> Turn<'r> {
+    let right = match account.entry() {
+        Entry::Plain { password, .. } => {
+            Md5Hash::new(password.expose().as_bytes(), account.user).accepts(salt, answer)
+        }
+        Entry::Md5(hash) => hash.accepts(salt, answer),
+        Entry::Scram(_) => false,
+    };
+    verdict(&account, right, Method::Md5)
+}
+
+fn sasl_initial<'r>(account: Account<'r>, client_first: &[u8], seed: &Seed) -> Result<Turn<'r>, Fault> {
+    let salting = match account.entry() {
+        Entry::Plain { salting, .. } => salting,
+        Entry::Scram(verifier) => &verifier.salting,
+        Entry::Md5(_) => return Ok(refused(account.user)),
+    };
+    let server = Server::start(client_first, salting, seed).map_err(fault)?;
+    let mut message = Vec::new();
+    Authentication::SaslContinue(server.server_first().as_bytes()).write(&mut message);
+    Ok(Turn::Ask { message, question: Question { account, awaits: Awaits::SaslResponse(server) } })
+}
+
+fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
+    let verifier = match account.entry() {
+        Entry::Scram(verifier) => verifier,
+        Entry::Plain { password, salting, verifier } => match verifier.get() {
+            Some(verifier) => verifier,
+            None => {
+                return Turn::Derive {
+                    derivation: Derivation::new(password.expose().as_bytes(), salting.clone()),
+                    pending: Pending { account, proof: Some(proof) },
+                };
+            }
+        },
+        Entry::Md5(_) => return refused(account.user),
+    };
+    match proof.verify(verifier) {
+        Some(verified) if account.is_real() => {
+            let mut message = Vec::new();
+            Authentication::SaslFinal(verified.server_final.as_bytes()).write(&mut message);
+            admitted(account.user, Method::ScramSha256, message)
+        }
+        _ => refused(account.user),
+    }
+}
+
+/// A login that waits for keys.
+pub struct Pending<'r> {
+    account: Account<'r>,
+    /// The client's proof, to be checked with the keys of our password; without one, the keys are those of the
+    /// password that the client sent.
+    proof: Option<Proof>,
+}
+
+impl<'r> Pending<'r> {
+    pub fn derived(self, keys: &Keys) -> Turn<'r> {
+        let Self { account, proof } = self;
+        match (proof, account.entry()) {
+            (Some(proof), entry) => {
+                entry.derived(keys);
+                sasl_response(account, proof)
+            }
+            (None, Entry::Scram(verifier)) => verdict(&account, verifier.matches(keys), Method::Cleartext),
+            (None, Entry::Plain { .. } | Entry::Md5(_)) => refused(account.user),
+        }
+    }
+}
+
+fn verdict<'r>(account: &Account<'r>, right: bool, method: Method) -> Turn<'r> {
+    if right && account.is_real() {
+        admitted(account.user, method, Vec::new())
+    } else {
+        refused(account.user)
+    }
+}
+
+fn admitted<'r>(user: &str, method: Method, message: Vec<u8>) -> Turn<'r> {
+    Turn::Admitted { message, authenticated: Authenticated { user: user.to_owned(), method } }
+}
+
+fn refused<'r>(user: &str) -> Turn<'r> {
+    Turn::Refused(Fault::LoginFailed { user: user.to_owned() })
+}
+
+fn fault(error: ScramError) -> Fault {
+    match error {
+        ScramError::AuthorizationIdentity => Fault::Unsupported("SCRAM authorization identity"),
+        error => Fault::ProtocolViolation(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,152 @@
+//! Logging in to a server: what to answer to its questions, and which of them not to answer.
+//!
+//! The server may be an impostor: it gets a weak form of the password only where that is allowed, and isn't
+//! believed before it has proved, by SCRAM, that it knows the password too.
+
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use super::md5::Md5Hash;
+use super::scram::client::{Answered, Challenge, Client};
+use super::scram::{Keys, Salting, ScramError, Seed};
+use super::secret::Secret;
+use crate::wire::authentication::{self as wire, Authentication};
+
+/// Who we are to the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Account<'a> {
+    pub user: &'a str,
+    pub password: Option<&'a Secret>,
+    /// Whether the server may ask for an MD5 response.
+    pub md5: bool,
+    /// Whether the server may ask for the password itself.
+    pub cleartext: bool,
+}
+
+/// One login, as it proceeds.
+pub struct Responder<'a> {
+    account: Account<'a>,
+    state: State,
+}
+
+enum State {
+    /// Nothing was asked yet.
+    Start(Seed),
+    /// A password was sent, as text or MD5 response: the server says yes, or an error.
+    PasswordSent,
+    ClientFirstSent(Client),
+    /// [`Responder::derived`] is awaited.
+    Challenged(Challenge),
+    ClientFinalSent(Answered),
+    /// The server proved itself.
+    ServerVerified,
+    Over,
+}
+
+/// What to do about a server's message.
+#[derive(Debug)]
+pub enum Reply {
+    Nothing,
+    /// Send it. It may hold the password.
+    Send(Zeroizing<Vec<u8>>),
+    /// Derive keys so (or find them) and hand them to [`Responder::derived`].
+    Derive(Salting),
+    /// AuthenticationOk, and it may be believed.
+    LoggedIn,
+}
+
+/// Why we don't go on with this server.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("the server asks for {0}, which is not allowed for this upstream")]
+    NotAllowed(&'static str),
+    #[error("the server asks for a password and none is configured")]
+    NoPassword,
+    #[error("the server asks for an authentication method that is not supported ({0})")]
+    Unsupported(i32),
+    #[error("the server offers no SASL mechanism that is supported")]
+    NoMechanism,
+    #[error("the server sent an authentication message out of order")]
+    OutOfOrder,
+    #[error(transparent)]
+    Scram(#[from] ScramError),
+}
+
+impl<'a> Responder<'a> {
+    /// `seed` is random, and new each time.
+    pub fn new(account: Account<'a>, seed: Seed) -> Self {
+        Self { account, state: State::Start(seed) }
+    }
+
+    /// Judges a message of the server. After a refusal, every further message is refused.
+    pub fn hear(&mut self, message: Authentication<'_>) -> Result<Reply, Refusal> {
+        let state = std::mem::replace(&mut self.state, State::Over);
+        match (state, message) {
+            // Trust: from Start too; but in the middle of SCRAM it would be an impostor's short cut.
+            (State::Start(_) | State::PasswordSent | State::ServerVerified, Authentication::Ok) => {
+                Ok(Reply::LoggedIn)
+            }
+            (State::Start(_), Authentication::CleartextPassword) => {
+                allow(self.account.cleartext, "the password in cleartext")?;
+                self.send_password(self.password()?.expose())
+            }
+            (State::Start(_), Authentication::Md5Password { salt }) => {
+                allow(self.account.md5, "an MD5 response")?;
+                let hash = Md5Hash::new(self.password()?.expose().as_bytes(), self.account.user);
+                self.send_password(&hash.response(salt))
+            }
+            (State::Start(seed), Authentication::Sasl { scram_sha_256: true }) => {
+                self.password()?;
+                let client = Client::start(&seed);
+                let mut out = Vec::new();
+                wire::write_sasl_initial(&mut out, client.client_first().as_bytes());
+                self.state = State::ClientFirstSent(client);
+                Ok(Reply::Send(out.into()))
+            }
+            (State::Start(_), Authentication::Sasl { scram_sha_256: false }) => Err(Refusal::NoMechanism),
+            (State::Start(_), Authentication::Other(code)) => Err(Refusal::Unsupported(code)),
+            (State::ClientFirstSent(client), Authentication::SaslContinue(data)) => {
+                let challenge = client.server_first(data)?;
+                let salting = challenge.salting().clone();
+                self.state = State::Challenged(challenge);
+                Ok(Reply::Derive(salting))
+            }
+            (State::ClientFinalSent(answered), Authentication::SaslFinal(data)) => {
+                answered.server_final(data)?;
+                self.state = State::ServerVerified;
+                Ok(Reply::Nothing)
+            }
+            _ => Err(Refusal::OutOfOrder),
+        }
+    }
+
+    /// Takes the keys that [`Reply::Derive`] asked for; gives the message to send.
+    pub fn derived(&mut self, keys: &Keys) -> Result<Vec<u8>, Refusal> {
+        let State::Challenged(challenge) = std::mem::replace(&mut self.state, State::Over) else {
+            return Err(Refusal::OutOfOrder);
+        };
+        let (client_final, answered) = challenge.answer(keys);
+        self.state = State::ClientFinalSent(answered);
+        let mut out = Vec::new();
+        wire::write_sasl_response(&mut out, client_final.as_bytes());
+        Ok(out)
+    }
+
+    fn password(&self) -> Result<&'a Secret, Refusal> {
+        self.account.password.ok_or(Refusal::NoPassword)
+    }
+
+    fn send_password(&mut self, password: &str) -> Result<Reply, Refusal> {
+        let mut out = Zeroizing::new(Vec::with_capacity(password.len().saturating_add(8)));
+        wire::write_password(&mut out, password);
+        self.state = State::PasswordSent;
+        Ok(Reply::Send(out))
+    }
+}
+
+fn allow(allowed: bool, what: &'static str) -> Result<(), Refusal> {
+    if allowed { Ok(()) } else { Err(Refusal::NotAllowed(what)) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+use super::super::scram::server::Server;
+use super::super::scram::{Derivation, Verifier};
+use super::*;
+
+const SEED: Seed = [4; 18];
+
+fn responder(password: Option<&Secret>, md5: bool, cleartext: bool) -> Responder<'_> {
+    Responder::new(Account { user: "ann", password, md5, cleartext }, SEED)
+}
+
+#[test]
+fn f117_weak_methods_are_refused_unless_allowed() {
+    let secret = Secret::new("secret");
+    for (message, md5, cleartext) in [
+        (Authentication::CleartextPassword, false, true),
+        (Authentication::Md5Password { salt: [1; 4] }, true, false),
+    ] {
+        let refused = responder(Some(&secret), !md5, !cleartext).hear(message);
+        assert!(matches!(refused, Err(Refusal::NotAllowed(_))));
+        let answered = responder(Some(&secret), md5, cleartext).hear(message);
+        assert!(matches!(answered, Ok(Reply::Send(_))));
+        let nothing_to_say = responder(None, md5, cleartext).hear(message);
+        assert!(matches!(nothing_to_say, Err(Refusal::NoPassword)));
+    }
+}
+
+#[test]
+fn what_we_cannot_do_is_refused() {
+    let secret = Secret::new("secret");
+    let mut answers = [
+        Authentication::Sasl { scram_sha_256: false },
+        Authentication::Other(7),
+        Authentication::SaslContinue(b"r=x"),
+        Authentication::SaslFinal(b"v=x"),
+    ]
+    .map(|message| responder(Some(&secret), true, true).hear(message).unwrap_err());
+    answers.sort_by_key(|refusal| refusal.to_string());
+    assert!(answers.contains(&Refusal::NoMechanism) && answers.contains(&Refusal::Unsupported(7)));
+    let sasl = Authentication::Sasl { scram_sha_256: true };
+    assert_eq!(responder(None, true, true).hear(sasl).unwrap_err(), Refusal::NoPassword);
+}
+
+#[test]
+fn trust_is_believed_only_at_the_start() {
+    let mut trusted = responder(None, false, false);
+    assert!(matches!(trusted.hear(Authentication::Ok), Ok(Reply::LoggedIn)));
+    assert_eq!(trusted.hear(Authentication::Ok).unwrap_err(), Refusal::OutOfOrder);
+}
+
+#[test]
+fn f116_authentication_ok_before_the_servers_proof_is_a_failure() {
+    let secret = Secret::new("secret");
+    let salting = Salting { salt: [5; 16].into(), iterations: 4096 };
+    let keys = Derivation::new(b"secret", salting.clone()).run();
+    let verifier = Verifier::new(salting.clone(), &keys);
+    // The server says Ok after so many steps of the exchange.
+    for honest_steps in 1..=4 {
+        let mut us = responder(Some(&secret), false, false);
+        let Ok(Reply::Send(first)) = us.hear(Authentication::Sasl { scram_sha_256: true }) else { panic!() };
+        let mut last = Ok(());
+        if honest_steps > 1 {
+            let client_first = wire::read_sasl_initial(&first[5..]).unwrap();
+            let server = Server::start(client_first, &salting, &[6; 18]).unwrap();
+            let message = Authentication::SaslContinue(server.server_first().as_bytes());
+            let Ok(Reply::Derive(asked)) = us.hear(message) else { panic!() };
+            assert_eq!(asked, salting);
+            if honest_steps > 2 {
+                let client_final = us.derived(&keys).unwrap();
+                let verified = server.client_final(&client_final[5..]).unwrap().verify(&verifier).unwrap();
+                if honest_steps > 3 {
+                    let message = Authentication::SaslFinal(verified.server_final.as_bytes());
+                    last = us.hear(message).map(|_| ());
+                }
+            }
+        }
+        assert_eq!(last, Ok(()));
+        let believed = matches!(us.hear(Authentication::Ok), Ok(Reply::LoggedIn));
+        assert_eq!(believed, honest_steps == 4, "after {honest_steps} steps");
+    }
+}

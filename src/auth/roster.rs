@@ -1,0 +1,199 @@
+//! The users that may log in, made ready for it.
+//!
+//! A name that isn't known gets a made-up entry of the kind that most users have: the same questions, the same
+//! work, the same answer. Keep all users of one kind, and no guess tells which names exist.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use subtle::ConstantTimeEq;
+use thiserror::Error;
+
+use super::md5::Md5Hash;
+use super::mock::Mock;
+use super::scram::{DEFAULT_ITERATIONS, Derivation, Key, Keys, Salting, Verifier, sha256};
+use super::secret::Secret;
+use super::users::{Method, Users};
+
+/// Whom we know, by name.
+pub struct Roster {
+    pub(super) method: Method,
+    entries: HashMap<String, Entry>,
+    mock: Mock,
+    /// What most users have, for those that we don't know.
+    usual: Kind,
+    usual_iterations: u32,
+}
+
+/// A configured secret that begins like a verifier but isn't one.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the SCRAM verifier of user {user:?} is malformed")]
+pub struct BadVerifier {
+    pub user: String,
+}
+
+/// What we have of a user's password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Kind {
+    Plain,
+    Md5,
+    Scram,
+}
+
+#[derive(Clone)]
+pub(super) enum Entry {
+    /// The verifier is derived when it is first needed, or by [`Roster::underived`] before.
+    Plain {
+        password: Secret,
+        salting: Salting,
+        verifier: OnceLock<Verifier>,
+    },
+    Md5(Md5Hash),
+    Scram(Verifier),
+}
+
+impl Roster {
+    /// `instance_secret` is random; with another one, the salts of plain and unknown users change.
+    /// A user whose secret is empty has none and can't log in.
+    pub fn new(users: &Users, instance_secret: Key) -> Result<Self, BadVerifier> {
+        let mock = Mock::new(instance_secret);
+        let mut entries = HashMap::with_capacity(users.secrets.len());
+        for (user, secret) in users.secrets.iter().filter(|(_, secret)| !secret.expose().is_empty()) {
+            let entry = Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
+            // SCRAM can't be done with an MD5 hash.
+            if users.method != Method::ScramSha256 || entry.kind() != Kind::Md5 {
+                entries.insert(user.clone(), entry);
+            }
+        }
+        let usual = most_common(entries.values().map(Entry::kind)).unwrap_or(match users.method {
+            Method::ScramSha256 => Kind::Scram,
+            _ => Kind::Plain,
+        });
+        let usual_iterations = most_common(entries.values().filter_map(Entry::iterations));
+        Ok(Self {
+            method: users.method,
+            entries,
+            mock,
+            usual,
+            usual_iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS),
+        })
+    }
+
+    /// The user's entry, or one that is made up.
+    pub(super) fn find<'r>(&'r self, user: &'r str) -> Account<'r> {
+        match self.entries.get(user) {
+            Some(entry) => Account { user, entry: Holding::Real(entry) },
+            None => Account { user, entry: Holding::MadeUp(Box::new(self.made_up(user))) },
+        }
+    }
+
+    fn made_up(&self, user: &str) -> Entry {
+        let salting = self.mock.salting(user, self.usual_iterations);
+        match self.usual {
+            Kind::Plain => Entry::Plain {
+                password: self.mock.password(user),
+                verifier: self.mock.verifier(user, salting.clone()).into(),
+                salting,
+            },
+            Kind::Md5 => Entry::Md5(self.mock.md5(user)),
+            Kind::Scram => Entry::Scram(self.mock.verifier(user, salting)),
+        }
+    }
+
+    /// The derivations that the first logins would have to wait for. Run them at the start, off the hot threads,
+    /// and hand each result to [`Roster::derived`].
+    pub fn underived(&self) -> impl Iterator<Item = (&str, Derivation)> {
+        let wanted = self.method == Method::ScramSha256;
+        self.entries.iter().filter(move |_| wanted).filter_map(|(user, entry)| match entry {
+            Entry::Plain { password, salting, verifier } if verifier.get().is_none() => {
+                Some((user.as_str(), Derivation::new(password.expose().as_bytes(), salting.clone())))
+            }
+            _ => None,
+        })
+    }
+
+    /// Keeps what a derivation of [`Roster::underived`] gave.
+    pub fn derived(&self, user: &str, keys: &Keys) {
+        if let Some(entry) = self.entries.get(user) {
+            entry.derived(keys);
+        }
+    }
+}
+
+impl Entry {
+    /// `None` for a malformed verifier.
+    fn read(user: &str, secret: &Secret, mock: &Mock) -> Option<Self> {
+        let text = secret.expose();
+        if text.starts_with(Verifier::PREFIX) {
+            return Verifier::parse(text).map(Self::Scram);
+        }
+        Some(match Md5Hash::parse(text) {
+            Some(hash) => Self::Md5(hash),
+            None => Self::Plain {
+                password: secret.clone(),
+                salting: mock.salting(user, DEFAULT_ITERATIONS),
+                verifier: OnceLock::new(),
+            },
+        })
+    }
+
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Plain { .. } => Kind::Plain,
+            Self::Md5(_) => Kind::Md5,
+            Self::Scram(_) => Kind::Scram,
+        }
+    }
+
+    fn iterations(&self) -> Option<u32> {
+        match self {
+            Self::Plain { salting, .. } | Self::Scram(Verifier { salting, .. }) => Some(salting.iterations),
+            Self::Md5(_) => None,
+        }
+    }
+
+    pub(super) fn derived(&self, keys: &Keys) {
+        if let Self::Plain { salting, verifier, .. } = self {
+            verifier.get_or_init(|| Verifier::new(salting.clone(), keys));
+        }
+    }
+}
+
+/// Someone who wants to log in, with what we know of them.
+pub(super) struct Account<'r> {
+    pub(super) user: &'r str,
+    entry: Holding<'r>,
+}
+
+enum Holding<'r> {
+    Real(&'r Entry),
+    MadeUp(Box<Entry>),
+}
+
+impl Account<'_> {
+    pub(super) fn entry(&self) -> &Entry {
+        match &self.entry {
+            Holding::Real(entry) => entry,
+            Holding::MadeUp(entry) => entry,
+        }
+    }
+
+    /// A made-up user doesn't get in, whatever they know.
+    pub(super) fn is_real(&self) -> bool {
+        matches!(self.entry, Holding::Real(_))
+    }
+}
+
+/// Whether two secrets are equal. Takes the same time for any two.
+pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
+    sha256(a).ct_eq(&sha256(b)).into()
+}
+
+fn most_common<T: Copy + Ord + std::hash::Hash>(values: impl Iterator<Item = T>) -> Option<T> {
+    let mut counts: HashMap<T, usize> = HashMap::new();
+    for value in values {
+        let count = counts.entry(value).or_default();
+        *count = count.saturating_add(1);
+    }
+    counts.into_iter().max_by_key(|(value, count)| (*count, *value)).map(|(value, _)| value)
+}

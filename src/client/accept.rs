@@ -1,0 +1,136 @@
+//! The first bytes of a connection, from anyone who can reach the listener.
+//!
+//! Reads exactly what each packet claims and not a byte more, so nothing that was sent early can pass for
+//! something sent later; and grows its buffers with what arrives, not with what is claimed.
+
+use std::io;
+use std::sync::Arc;
+
+use bytes::BufMut;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use zeroize::Zeroizing;
+
+use crate::net::stream::Stream;
+use crate::wire::authentication::{AnswerHead, answer_head};
+use crate::wire::fault::Fault;
+use crate::wire::startup::{self, Asked, CancelKey, HEAD_LEN, Head, Request, Startup};
+
+/// How much a buffer grows at once, in bytes; most packets fit.
+const STEP: usize = 1_024;
+
+/// Bounds the connections that have not logged in yet.
+#[derive(Debug)]
+pub struct Entrance {
+    slots: Arc<Semaphore>,
+    limit: u32,
+}
+
+impl Entrance {
+    /// Lets in at most `max_logins` at once.
+    pub fn new(max_logins: u32) -> Self {
+        Self { slots: Arc::new(Semaphore::new(max_logins as usize)), limit: max_logins }
+    }
+
+    /// A place for one login, to be held until it is over.
+    ///
+    /// # Errors
+    /// [`Fault::TooManyLogins`].
+    pub fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let slot = Arc::clone(&self.slots).try_acquire_owned();
+        slot.map_err(|_| Fault::TooManyLogins { limit: self.limit })
+    }
+}
+
+/// Why a client doesn't get further.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// It left, or isn't one of ours: no word is due.
+    Gone,
+    Fault(Fault),
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+/// However a connection breaks: nobody is there to be told.
+impl From<io::Error> for Stop {
+    fn from(_: io::Error) -> Self {
+        Self::Gone
+    }
+}
+
+/// What a client came for.
+pub(super) enum Wish {
+    Session(Startup),
+    Cancel(CancelKey),
+}
+
+/// Reads packets up to the one that says what the client came for. Requests for encryption are answered "no".
+pub(super) async fn wish(stream: &mut Stream) -> Result<Wish, Stop> {
+    let mut asked = Asked::default();
+    loop {
+        asked = match first_packet(stream).await? {
+            Request::Startup(startup) => return Ok(Wish::Session(startup)),
+            Request::Cancel(key) => return Ok(Wish::Cancel(key)),
+            Request::Gss => asked.then(Asked::Gss)?,
+            Request::Ssl => asked.then(Asked::Ssl)?,
+        };
+        nothing_behind(stream)?;
+        stream.write_all(b"N").await?;
+    }
+}
+
+async fn first_packet(stream: &mut Stream) -> Result<Request, Stop> {
+    let mut head = [0; HEAD_LEN];
+    let mut seen = 0;
+    loop {
+        match stream.read(&mut head[seen..]).await? {
+            0 => return Err(Stop::Gone),
+            count => seen += count,
+        }
+        match startup::head(&head[..seen])? {
+            Head::More => {}
+            Head::Alien => return Err(Stop::Gone),
+            Head::Packet { code, body } => {
+                let body = read_body(stream, body).await?;
+                return Ok(startup::request(code, &body)?);
+            }
+        }
+    }
+}
+
+/// A request for encryption must be the last word before its answer: what comes behind it in plain text could be
+/// taken for something that was encrypted.
+fn nothing_behind(stream: &Stream) -> Result<(), Stop> {
+    match stream.try_read(&mut [0]) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
+        Ok(0) | Err(_) => Err(Stop::Gone),
+        Ok(_) => Err(Fault::ProtocolViolation("data after an encryption request".to_owned()).into()),
+    }
+}
+
+/// Reads an answer to an authentication request: its body, of `limit` bytes at most.
+pub(super) async fn answer(stream: &mut Stream, limit: usize) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    let mut header = [0; 5];
+    stream.read_exact(&mut header).await?;
+    match answer_head(header, limit)? {
+        AnswerHead::Body(length) => read_body(stream, length).await,
+        AnswerHead::Goodbye => Err(Stop::Gone),
+    }
+}
+
+async fn read_body(stream: &mut Stream, length: usize) -> Result<Zeroizing<Vec<u8>>, Stop> {
+    let mut body = Zeroizing::new(Vec::new());
+    while body.len() < length {
+        let missing = length - body.len();
+        body.reserve(missing.min(STEP));
+        if stream.read_buf(&mut (&mut *body).limit(missing)).await? == 0 {
+            return Err(Stop::Gone);
+        }
+    }
+    Ok(body)
+}
