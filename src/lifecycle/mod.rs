@@ -1,3 +1,5 @@
 //! Building the process and ending it.
 
+pub mod drain;
 pub mod settings;
+pub mod signals;

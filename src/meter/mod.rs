@@ -1,1 +1,13 @@
-//! (to be written)
+//! Cells to count in, and the table that says what each of them means.
+//!
+//! Only cold, process-wide events are counted here (logins, connections, errors, cancels). What happens per
+//! query is an account of its pool and is read from `pool::snapshot`. Counting never decides anything.
+//! Depends on `wire` for the faults' SQLSTATEs alone. A new metric is one field in [`counters`] and one row in
+//! [`table`].
+#![deny(clippy::disallowed_methods)]
+
+pub mod cell;
+pub mod counters;
+pub mod family;
+pub mod table;
+pub mod visit;

@@ -1,0 +1,64 @@
+//! The process's signals: SIGTERM and SIGINT ask it to stop, SIGHUP does nothing yet.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// The signals, from the moment at which [`Signals::listen`] returned; none of them ends the process by
+/// itself any more.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    /// Must be called inside a runtime. Fails if the handlers can't be set.
+    pub fn listen() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Ready at the next request to stop; what the first and the second mean is [`super::drain`]'s matter.
+    pub fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.hangup.poll_recv(cx).is_ready() {
+            tracing::info!("SIGHUP: ignored, the configuration is read at the start only");
+        }
+        for (signal, name) in [(&mut self.terminate, "SIGTERM"), (&mut self.interrupt, "SIGINT")] {
+            if signal.poll_recv(cx).is_ready() {
+                tracing::info!("{name}: asked to stop");
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use rustix::process::{Signal as Raw, getpid, kill_process};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn f62_both_signals_ask_to_stop_and_a_hangup_does_not() {
+        let mut signals = Signals::listen().expect("handlers can be set");
+        let send = |raw| kill_process(getpid(), raw).expect("our own process");
+
+        for raw in [Raw::TERM, Raw::INT] {
+            send(Raw::HUP);
+            send(raw);
+            poll_fn(|cx| signals.poll_stop(cx)).await;
+            // The hangup came first, so it is here as well.
+            let asked = poll_fn(|cx| Poll::Ready(signals.poll_stop(cx))).await;
+            assert_eq!(asked, Poll::Pending);
+        }
+    }
+}
