@@ -1,4 +1,5 @@
 //! The throw-away PostgreSQL keeps its promises, and `pgweir demo` tells its story to the end.
+#![allow(clippy::disallowed_methods)]
 
 use std::{fs, path::PathBuf, thread};
 
@@ -40,7 +41,7 @@ async fn a_cluster_has_what_its_recipe_says() {
     assert_eq!(ask(&superuser, "show is_superuser").await, "on");
 
     let refused = connect(&cluster.url().replacen("app:", "nobody_enters:", 1)).await;
-    let error = refused.err().expect("rejected by the HBA line");
+    let error = refused.expect_err("rejected by the HBA line");
     assert_eq!(error.code().map(|code| code.code()), Some("28000"));
 }
 
