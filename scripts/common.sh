@@ -1,0 +1,84 @@
+# Functions that the scripts share: sourced, never run. Each need_… installs a thing if it is missing, on Debian 12,
+# Ubuntu and their like; elsewhere it says what to install.
+
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+repository=$PWD
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# Downloads that outlive a build. Root's is not in its home: PostgreSQL runs as another user and must get in.
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/pgweir
+if [ "$(id -u)" = 0 ]; then cache=/var/cache/pgweir; fi
+
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+apt_install() {
+    have apt-get || die "please install: $*"
+    say "Installing $*"
+    if [ -z "${apt_updated:-}" ]; then as_root apt-get update -qq >&2; apt_updated=yes; fi
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# Cargo.toml says which Rust; a distribution's own is usually older.
+need_rust() {
+    have cc && have make || apt_install build-essential
+    if [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
+    local wanted found
+    wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
+    found=$(cargo --version 2>/dev/null | cut -d' ' -f2 || true)
+    if [ "$(printf '%s\n' "$wanted" "${found:-0}" | sort -V | head -n1)" = "$wanted" ]; then return; fi
+    say "Installing Rust ($wanted or later is needed; found: ${found:-none})"
+    if have rustup; then rustup update stable >&2; return; fi
+    have curl || apt_install curl ca-certificates
+    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y --profile minimal >&2
+    . "$HOME/.cargo/env"
+}
+
+need_postgres() {
+    if [ -n "${PGWEIR_TEST_PGBIN:-}" ]; then
+        [ -x "$PGWEIR_TEST_PGBIN/initdb" ] || die "PGWEIR_TEST_PGBIN=$PGWEIR_TEST_PGBIN: no initdb there"
+    else
+        have initdb || compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || install_postgres
+    fi
+}
+
+# They need not be of the server's version.
+need_psql_and_pgbench() {
+    { have psql && have pgbench; } || install_postgres
+}
+
+install_postgres() {
+    # The package would start a server on port 5432, which nobody has asked for.
+    apt_install postgresql-common
+    as_root sed -i 's/^#\?create_main_cluster.*/create_main_cluster = false/' \
+        /etc/postgresql-common/createcluster.conf
+    apt_install postgresql
+}
+
+# The drivers that tests/drivers.rs runs: installed in the cache, anew when their list changes; found by the test
+# behind the link target/drivers.
+need_drivers() {
+    local python=$cache/drivers/python node=$cache/drivers/node
+    mkdir -p "$python" "$node"
+    if ! cmp -s tests/drivers/requirements.txt "$python/requirements.txt"; then
+        { have python3 && python3 -c 'import ensurepip' 2>/dev/null; } || apt_install python3 python3-venv
+        say "Installing Python drivers into $python"
+        python3 -m venv --clear "$python"
+        "$python/bin/pip" install -q --disable-pip-version-check -r tests/drivers/requirements.txt >&2
+        cp tests/drivers/requirements.txt "$python/"
+    fi
+    if ! cmp -s tests/drivers/package.json "$node/installed.json"; then
+        have npm || apt_install nodejs npm
+        say "Installing the Node.js driver into $node"
+        cp tests/drivers/package.json "$node/"
+        npm install --prefix "$node" --silent --no-audit --no-fund --no-package-lock >&2
+        cp tests/drivers/package.json "$node/installed.json"
+    fi
+    mkdir -p target
+    ln -sfn "$cache/drivers" target/drivers
+}
