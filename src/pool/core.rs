@@ -125,8 +125,10 @@ pub enum Order<S> {
     Open { permit: Permit, profile: ProfileId },
     /// Close it, wait until its backend has really ended; then [`Core::gone`].
     Close { server: S, permit: Permit, why: Ended },
-    /// Another pool's idle server stands in the way: call [`Core::shed`] on the pools of the same ceilings.
-    Shed,
+    /// Places under the ceilings are free for other pools, or lacking: call [`Core::retry`] on those that are
+    /// [ready](super::limits::Ceilings::ready), then, if one is still [hungry](super::limits::Ceilings::hungry),
+    /// [`Core::shed`] on all.
+    Share,
 }
 
 /// Why a server ends.
@@ -234,7 +236,8 @@ impl<S, W: Clone> Core<S, W> {
             return Checkout::Refused(refusal);
         }
         // Those who wait only for a server that may still be opened don't make the queue long.
-        let missing = self.settings.size.saturating_sub(self.ordinary() - self.accounts.count(State::Connecting));
+        let missing =
+            self.settings.size.saturating_sub(self.ordinary() - self.accounts.count(State::Connecting));
         let limit = self.settings.queue_limit;
         if self.queue.len() >= limit.saturating_add(missing) {
             self.accounts.events.queue_refusals += 1;
@@ -418,7 +421,8 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Whether a server of this profile may come back for those who wait.
     fn serves(&self, profile: ProfileId) -> bool {
-        let serves = |slot: &Slot| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
+        let serves =
+            |slot: &Slot| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
         self.slots.iter().any(|(_, slot)| serves(slot))
     }
 

@@ -65,7 +65,13 @@ struct Rejection {
 
 impl Health {
     /// Whether one more connect may begin beside the `under_way` ones; `waited_for`: clients wait.
-    pub(super) fn may_connect(&self, now: Instant, under_way: usize, parallel: u32, waited_for: bool) -> bool {
+    pub(super) fn may_connect(
+        &self,
+        now: Instant,
+        under_way: usize,
+        parallel: u32,
+        waited_for: bool,
+    ) -> bool {
         match &self.trouble {
             None => under_way < parallel.max(1) as usize,
             Some(trouble) => under_way == 0 && trouble.retry_at(waited_for) <= now,

@@ -32,12 +32,14 @@ pub struct Seat {
     pool: usize,
 }
 
+type Sums = HashMap<Box<str>, u32, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 struct Books {
     totals: Totals,
     used: u32,
-    by_database: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
-    by_user: HashMap<Box<str>, u32, foldhash::fast::RandomState>,
+    by_database: Sums,
+    by_user: Sums,
     pools: slab::Slab<Holding>,
     /// Who wants a place and got none, in this order.
     hungry: Vec<usize>,
@@ -79,6 +81,15 @@ impl Ceilings {
         std::mem::take(&mut self.0.books.lock().ready)
     }
 
+    /// Some pool is hungry: idle servers of the others should be shed.
+    pub fn hungry(&self) -> bool {
+        self.0.hungry.load(Ordering::Relaxed)
+    }
+
+    fn concern_someone(&self) -> bool {
+        self.hungry() || !self.0.books.lock().ready.is_empty()
+    }
+
     /// Places counted: backends and places kept ready.
     pub fn used(&self) -> u32 {
         self.0.books.lock().used
@@ -105,28 +116,41 @@ impl Seat {
 
     /// Takes a place for one more backend. If there is none, the pool is hungry from now on.
     pub(super) fn take(&self) -> bool {
-        self.ceilings.with(|books| books.take(self.pool))
+        self.ceilings.with(|books| {
+            let taken = books.take(self.pool);
+            if !taken && !books.hungry.contains(&self.pool) {
+                books.hungry.push(self.pool);
+            }
+            taken
+        })
+    }
+
+    /// The same for a backend that no client waits for: never at a neighbour's cost.
+    pub(super) fn take_spare(&self) -> bool {
+        self.ceilings.with(|books| books.hungry.is_empty() && books.take(self.pool))
     }
 
     /// A backend is gone. `yielded`: it was closed because [`Self::should_yield`] said so.
-    pub(super) fn leave(&self, yielded: bool) {
+    /// True: other pools are concerned, see [`Ceilings::ready`] and [`Ceilings::hungry`].
+    pub(super) fn leave(&self, yielded: bool) -> bool {
         self.ceilings.with(|books| {
             books.yielding -= usize::from(yielded);
             books.pools[self.pool].held -= 1;
             books.count(self.pool, u32::checked_sub);
         });
+        self.ceilings.concern_someone()
     }
 
-    /// Nothing is wanted any more: gives up the turn, and a place that was kept.
-    pub(super) fn decline(&self) {
+    /// Nothing is wanted any more: gives up the turn, and a place that was kept. True: as above.
+    pub(super) fn decline(&self) -> bool {
         self.ceilings.with(|books| books.decline(self.pool));
+        self.ceilings.concern_someone()
     }
 
     /// Whether a server that this pool has in hand should be closed for a hungry neighbour. If so, the caller
     /// must close it, and say so to [`Self::leave`].
     pub(super) fn should_yield(&self, spare: Spare) -> bool {
-        self.ceilings.0.hungry.load(Ordering::Relaxed)
-            && self.ceilings.with(|books| books.should_yield(self.pool, spare))
+        self.ceilings.hungry() && self.ceilings.with(|books| books.should_yield(self.pool, spare))
     }
 }
 
@@ -157,10 +181,7 @@ pub(super) enum Spare {
 impl Books {
     fn take(&mut self, pool: usize) -> bool {
         if !std::mem::take(&mut self.pools[pool].kept) {
-            if !self.fits(pool, None) {
-                if !self.hungry.contains(&pool) {
-                    self.hungry.push(pool);
-                }
+            if !self.fits(pool) {
                 return false;
             }
             self.count(pool, u32::checked_add);
@@ -178,7 +199,7 @@ impl Books {
 
     /// Keeps free places for the hungry: for whoever has least, and among equals for whoever was hungry first.
     fn feed(&mut self) {
-        while let Some(pool) = (self.hungry.iter().copied().filter(|pool| self.fits(*pool, None)))
+        while let Some(pool) = (self.hungry.iter().copied().filter(|pool| self.fits(*pool)))
             .min_by_key(|pool| self.pools[*pool].held)
         {
             self.hungry.retain(|hungry| *hungry != pool);
@@ -188,52 +209,68 @@ impl Books {
         }
     }
 
-    /// An idle server goes to whoever lacks one. A wanted one goes only to a pool that is clearly worse off; if
-    /// that has none at all, only after it has worked for a while: else two pools would take turns at each
+    /// An idle server makes way for whoever lacks one. A wanted one does so only for a pool that is clearly worse
+    /// off; if that has none at all, only after it has worked for a while: else two pools would take turns at each
     /// transaction, with a login each time.
     fn should_yield(&mut self, pool: usize, spare: Spare) -> bool {
         let held = self.pools[pool].held;
-        let poor = |theirs: u32| match spare {
-            Spare::Idle => true,
-            Spare::WantedNew => held > theirs + 1,
-            Spare::Wanted => held > theirs + 1 || theirs == 0,
-        };
-        let helped = self.hungry.iter().filter(|&&hungry| {
-            hungry != pool && poor(self.pools[hungry].held) && self.fits(hungry, Some(pool))
+        let helped = self.hungry.iter().filter(|&&hungry| hungry != pool).filter(|&&hungry| {
+            let theirs = self.pools[hungry].held;
+            let [full, shared] = [self.exhausted(hungry), self.shared(pool, hungry)];
+            let (some, all) = (full.and(shared) != NONE, full.and(shared) == full);
+            match spare {
+                Spare::Idle => some,
+                Spare::WantedNew => all && held > theirs + 1,
+                Spare::Wanted => all && (held > theirs + 1 || theirs == 0),
+            }
         });
         let yields = self.yielding < helped.count();
         self.yielding += usize::from(yields);
         yields
     }
 
-    /// Whether `pool` may have one more, once `leaver` has one less.
-    fn fits(&self, pool: usize, leaver: Option<usize>) -> bool {
-        let pools = &self.pools;
-        let Holding { database, user, .. } = &pools[pool];
-        let less = |leaves: fn(&Holding, &Holding) -> bool| {
-            u32::from(leaver.is_some_and(|leaver| leaves(&pools[leaver], &pools[pool])))
-        };
-        let within = |limit: Option<u32>, used: u32, less: u32| limit.is_none_or(|limit| used - less < limit);
-        within(self.totals.servers, self.used, less(|_, _| true))
-            && within(
-                self.totals.per_database,
-                sum(&self.by_database, database),
-                less(|a, b| a.database == b.database),
-            )
-            && within(self.totals.per_user, sum(&self.by_user, user), less(|a, b| a.user == b.user))
+    fn fits(&self, pool: usize) -> bool {
+        self.exhausted(pool) == NONE
+    }
+
+    /// The bounds that don't let this pool have one more.
+    fn exhausted(&self, pool: usize) -> Bounds {
+        let Holding { database, user, .. } = &self.pools[pool];
+        let sum = |sums: &Sums, name: &str| sums.get(name).copied().unwrap_or(0);
+        let full = |limit: Option<u32>, used: u32| limit.is_some_and(|limit| used >= limit);
+        Bounds([
+            full(self.totals.servers, self.used),
+            full(self.totals.per_database, sum(&self.by_database, database)),
+            full(self.totals.per_user, sum(&self.by_user, user)),
+        ])
+    }
+
+    /// The bounds under which both pools stand.
+    fn shared(&self, one: usize, other: usize) -> Bounds {
+        let (one, other) = (&self.pools[one], &self.pools[other]);
+        Bounds([true, one.database == other.database, one.user == other.user])
     }
 
     fn count(&mut self, pool: usize, change: fn(u32, u32) -> Option<u32>) {
         let Holding { database, user, .. } = &self.pools[pool];
-        let change = |sum: &mut u32| *sum = change(*sum, 1).expect("a place is given up once for each time taken");
+        let change =
+            |sum: &mut u32| *sum = change(*sum, 1).expect("a place is given up once for each time taken");
         change(&mut self.used);
         change(self.by_database.entry(database.clone()).or_default());
         change(self.by_user.entry(user.clone()).or_default());
     }
 }
 
-fn sum(sums: &HashMap<Box<str>, u32, foldhash::fast::RandomState>, name: &str) -> u32 {
-    sums.get(name).copied().unwrap_or(0)
+/// Over all, per database, per user.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bounds([bool; 3]);
+
+const NONE: Bounds = Bounds([false; 3]);
+
+impl Bounds {
+    fn and(self, other: Self) -> Self {
+        Self(std::array::from_fn(|bound| self.0[bound] && other.0[bound]))
+    }
 }
 
 #[cfg(test)]

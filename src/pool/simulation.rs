@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
 use super::core::{Checkout, Core, Held, Order, Permit, Refusal, Ticket};
-use super::health::{OpenError, OpenErrorKind};
+use super::health::{OpenError, OpenErrorKind, REJECTION_STANDS};
 use super::key::{Label, ProfileId, ServerId, Wish};
 use super::lifetime::Dice;
 use super::limits::Ceilings;
@@ -27,6 +27,8 @@ struct World {
     agenda: BTreeMap<(Instant, u64), Event>,
     drawn: u64,
     postgres: Postgres,
+    /// Faults are over.
+    calm: bool,
 }
 
 struct Postgres {
@@ -93,7 +95,17 @@ impl World {
             backends: HashSet::new(),
             dead: HashSet::new(),
         };
-        Self { now, dice, ceilings, totals, pools: pools.into(), agenda: BTreeMap::new(), drawn: 0, postgres }
+        Self {
+            now,
+            dice,
+            ceilings,
+            totals,
+            pools: pools.into(),
+            agenda: BTreeMap::new(),
+            drawn: 0,
+            postgres,
+            calm: false,
+        }
     }
 
     fn roll(&mut self, below: u64) -> u64 {
@@ -210,7 +222,8 @@ impl World {
 
     fn release(&mut self, pool: usize, client: Client) {
         let dead = &self.postgres.dead;
-        let alive = |state: &State| matches!(state, State::Holding { held, .. } if !dead.contains(&held.server));
+        let alive =
+            |state: &State| matches!(state, State::Holding { held, .. } if !dead.contains(&held.server));
         if !self.pools[pool].clients.get(&client).is_some_and(alive) {
             return self.end(pool, client);
         }
@@ -291,11 +304,6 @@ impl World {
                     moved = true;
                 }
             }
-            for seat in self.ceilings.ready() {
-                let now = self.now;
-                self.pools[seat].core.retry(now);
-                moved = true;
-            }
             if !moved {
                 break;
             }
@@ -304,7 +312,7 @@ impl World {
     }
 
     fn collect(&mut self, pool: usize, client: Client) {
-        let too_late = self.roll(20) == 0;
+        let too_late = !self.calm && self.roll(20) == 0;
         let house = &mut self.pools[pool];
         let Some(State::Waiting { ticket, profile, passed, .. }) = house.clients.remove(&client) else {
             panic!("client {client} was woken twice");
@@ -334,9 +342,14 @@ impl World {
                 self.later(30, Event::Connected { pool, permit, profile, server });
             }
             Order::Close { server, permit, .. } => self.later(10, Event::Ended { pool, permit, server }),
-            Order::Shed => {
+            Order::Share => {
                 let now = self.now;
-                self.pools.iter_mut().for_each(|pool| pool.core.shed(now));
+                for seat in self.ceilings.ready() {
+                    self.pools[seat].core.retry(now);
+                }
+                if self.ceilings.hungry() {
+                    self.pools.iter_mut().for_each(|pool| pool.core.shed(now));
+                }
             }
         }
     }
@@ -355,6 +368,7 @@ impl World {
 
     /// Faults end, no new clients come: everybody is served, and all is as in the beginning.
     fn quiesce(&mut self) {
+        self.calm = true;
         self.postgres.up = true;
         self.postgres.rejects = None;
         self.postgres.max_connections = 1_000;
@@ -368,6 +382,15 @@ impl World {
         for pool in 0..self.pools.len() {
             assert_eq!(self.pools[pool].clients.len(), 0, "pool {pool} still has clients");
         }
+        // Rejections are forgotten.
+        let later = self.now + REJECTION_STANDS;
+        while self.now < later
+            && (!self.agenda.is_empty() || self.pools.iter().any(|pool| pool.alarm.is_some()))
+        {
+            self.advance();
+            self.settle();
+        }
+        self.now = self.now.max(later);
         self.reach_full_size();
         let (now, until) = (self.now, self.now + Duration::from_secs(1));
         self.pools.iter_mut().for_each(|pool| pool.core.drain(now, until));
@@ -385,6 +408,10 @@ impl World {
     /// N6: no place was lost. Each pool in turn can have as many servers as its limits say.
     fn reach_full_size(&mut self) {
         for pool in 0..self.pools.len() {
+            let (now, patient) = (self.now, Duration::from_secs(60));
+            self.pools[pool].settings.queue_timeout = patient;
+            let settings = self.pools[pool].settings.clone();
+            self.pools[pool].core.configure(now, settings);
             let scope = [self.totals.servers, self.totals.per_database, self.totals.per_user];
             let size = scope.into_iter().flatten().fold(self.pools[pool].settings.size, u32::min);
             let client = |at| 1_000_000 + at;
@@ -442,7 +469,18 @@ impl Pool {
     fn new(core: Core<Server, Client>, settings: PoolSettings) -> Self {
         let clients = HashMap::new();
         let lent = HashSet::new();
-        Self { core, settings, alarm: None, clients, lent, backends: 0, arrived: 0, passed: 0, served: 0, too_late: 0 }
+        Self {
+            core,
+            settings,
+            alarm: None,
+            clients,
+            lent,
+            backends: 0,
+            arrived: 0,
+            passed: 0,
+            served: 0,
+            too_late: 0,
+        }
     }
 
     fn tick(&mut self, now: Instant, dead: &HashSet<Server>) {
@@ -468,7 +506,8 @@ impl Pool {
         let PoolSettings { size, reserve_size, pinned_servers, queue_timeout, .. } = self.settings;
         assert!(self.backends <= size + reserve_size + pinned_servers, "too many backends");
         let s = self.core.snapshot(now);
-        let shown = s.servers_connecting + s.servers_idle + s.servers_active + s.servers_pinned + s.servers_closing;
+        let shown =
+            s.servers_connecting + s.servers_idle + s.servers_active + s.servers_pinned + s.servers_closing;
         assert_eq!(shown, self.backends, "accounts and world differ");
         assert_eq!((s.servers_active + s.servers_pinned) as usize, self.lent.len());
         let waiting = self.clients.values().filter(|state| matches!(state, State::Waiting { .. })).count();
@@ -513,12 +552,21 @@ fn run(seed: u64, steps: u32) -> u32 {
     world.pools.iter().map(|pool| pool.passed).max().unwrap_or(0)
 }
 
-#[test]
-fn every_promise_holds_in_every_run() {
-    let first: u64 = option_env!("PGWEIR_SEED").map_or(1, |seed| seed.parse().expect("a number"));
-    for seed in first..first + 60 {
+fn runs(seeds: std::ops::Range<u64>) {
+    for seed in seeds {
         let passed = std::panic::catch_unwind(|| run(seed, 3_000))
             .unwrap_or_else(|_| panic!("seed {seed} breaks a promise, see above"));
         assert!(passed <= PASSED_AT_MOST, "seed {seed}: a client was passed by {passed} times");
     }
+}
+
+#[test]
+fn every_promise_holds_in_every_run() {
+    runs(1..61);
+}
+
+#[test]
+#[ignore = "a minute: for changes of the pool"]
+fn every_promise_holds_in_many_more_runs() {
+    runs(61..5_000);
 }

@@ -14,7 +14,8 @@ impl<S, W: Clone> Core<S, W> {
         let profile = self.connect_ended(id);
         self.health.connected(profile);
         self.accounts.events.connects += 1;
-        let expires = self.settings.server_lifetime.and_then(|whole| now.checked_add(self.dice.ahead_of(whole)));
+        let expires =
+            self.settings.server_lifetime.and_then(|whole| now.checked_add(self.dice.ahead_of(whole)));
         let idle_for = self.settings.server_idle_timeout.map(|whole| self.dice.ahead_of(whole));
         let slot = self.slot(id);
         (slot.opened, slot.expires, slot.idle_for) = (now, expires, idle_for);
@@ -73,18 +74,28 @@ impl<S, W: Clone> Core<S, W> {
                 self.make_room(now, need);
                 break;
             }
-            if !self.seat.take() {
-                // Asked for once; then our turn comes by `retry`.
-                if !std::mem::replace(&mut self.hungry, true) {
-                    self.orders.push_back(Order::Shed);
+            if let Need::Minimum(_) = need {
+                if !self.seat.take_spare() {
+                    break;
                 }
-                return;
+            } else if !self.seat.take() {
+                return self.go_hungry(now, need);
             }
             self.hungry = false;
             self.open(now, need.profile());
         }
-        if std::mem::take(&mut self.hungry) {
-            self.seat.decline();
+        if std::mem::take(&mut self.hungry) && self.seat.decline() {
+            self.orders.push_back(Order::Share);
+        }
+    }
+
+    /// The ceilings leave no place. One of our own servers goes first; else the neighbours are asked, once, and
+    /// then our turn comes by `retry`.
+    fn go_hungry(&mut self, now: Instant, need: Need) {
+        let again = std::mem::replace(&mut self.hungry, true);
+        self.make_room(now, need);
+        if self.accounts.count(State::Closing) == 0 && !again {
+            self.orders.push_back(Order::Share);
         }
     }
 
@@ -109,7 +120,12 @@ impl<S, W: Clone> Core<S, W> {
     pub(super) fn may_connect(&self, now: Instant) -> bool {
         let waited_for = self.queue.len() > 0;
         self.phase != Phase::Shut
-            && self.health.may_connect(now, self.connecting.len(), self.settings.parallel_connects, waited_for)
+            && self.health.may_connect(
+                now,
+                self.connecting.len(),
+                self.settings.parallel_connects,
+                waited_for,
+            )
     }
 
     fn has_room(&self, now: Instant, need: Need) -> bool {
@@ -125,7 +141,8 @@ impl<S, W: Clone> Core<S, W> {
         if let Need::Minimum(_) = need {
             return;
         }
-        let uncovered: u32 = self.queue.lines().map(|(p, waiting)| waiting.saturating_sub(self.coming(p))).sum();
+        let uncovered: u32 =
+            self.queue.lines().map(|(p, waiting)| waiting.saturating_sub(self.coming(p))).sum();
         let bound = uncovered.min(self.settings.parallel_connects.max(1));
         while self.accounts.count(State::Closing) < bound
             && let Some(held) = self.idle.pop_oldest()
@@ -171,7 +188,9 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.transition(now, Some(slot.state), None);
         self.exempt -= u32::from(slot.exempt);
         self.retiring = self.retiring.filter(|retiring| *retiring != id);
-        self.seat.leave(slot.yielded);
+        if self.seat.leave(slot.yielded) {
+            self.orders.push_back(Order::Share);
+        }
         self.exempt_pinned(now);
         self.recount(now);
         self.upkeep(now);
