@@ -235,11 +235,11 @@ impl<S, W: Clone> Core<S, W> {
         {
             return Checkout::Refused(refusal);
         }
-        // Those who wait only for a server that may still be opened don't make the queue long.
-        let missing =
-            self.settings.size.saturating_sub(self.ordinary() - self.accounts.count(State::Connecting));
+        // Those who wait only for a server to be opened don't make the queue long.
+        let lent = self.accounts.count(State::Active) + self.accounts.count(State::Pinned);
+        let coming = self.settings.size.saturating_sub(lent.saturating_sub(self.exempt));
         let limit = self.settings.queue_limit;
-        if self.queue.len() >= limit.saturating_add(missing) {
+        if self.queue.len() >= limit.saturating_add(coming) {
             self.accounts.events.queue_refusals += 1;
             return Checkout::Refused(Refusal::QueueFull { size: self.settings.size, limit });
         }
