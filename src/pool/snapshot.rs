@@ -13,7 +13,7 @@ pub const WAIT_BOUNDS_US: [u64; 18] = [
 pub struct PoolSnapshot {
     pub database: String,
     pub user: String,
-    /// The limits in force.
+    /// The limit in force: below the configured size while PostgreSQL has no more connections to give.
     pub size: u32,
     pub reserve_size: u32,
     pub queue_limit: u32,
@@ -45,8 +45,11 @@ pub struct PoolSnapshot {
     pub connects: u64,
     pub connect_failures: u64,
     pub servers_closed: u64,
-    /// Time that servers spent lent out, summed over servers.
+    /// Time that servers spent idle, summed over servers.
+    pub idle_time: Duration,
+    /// Time that servers spent lent out, pinned ones apart; summed over servers.
     pub active_time: Duration,
+    /// The same for pinned ones.
     pub pinned_time: Duration,
     /// Time during which every server that the pool may have was busy.
     pub full_time: Duration,

@@ -1,0 +1,454 @@
+//! The pool: lends servers, keeps the queue, decides what to open and to close.
+//!
+//! Depends on the rest of `pool/`. Does nothing itself: what is to be done stands in [`Core::next_order`], who is
+//! to be woken in [`Core::next_wake`]; the shell asks for both after each call, and calls [`Core::expire`] at
+//! [`Core::next_deadline`].
+//!
+//! ```text
+//!            Open                  opened                    give_back
+//!  (permit) ──────▶ Connecting ───────────▶ Active ◀───────────────────────▶ Idle
+//!                       │ failed           ▲  │ │          checkout           │
+//!                       ▼            unpin │  │ │ end                         │ too old, too many, drained
+//!                     (gone)               │  ▼ ▼                             ▼
+//!                                       Pinned ─────────▶ Closing ◀───────────┘
+//!                                                            │ gone: its backend has really ended
+//!                                                            ▼
+//!                                                          (room for another)
+//! ```
+//! Invariants:
+//! - backends, those of `Closing` servers included, never exceed `size + reserve_size + pinned_servers`, nor the
+//!   [ceilings](super::limits) over all pools;
+//! - no server rests while a client of its profile waits;
+//! - a client is passed by at most [`Core::bypass_limit`] times before a server is made for it (a client of
+//!   another profile can take a server that it can't use);
+//! - every ticket is answered by its deadline.
+
+mod supply;
+mod time;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use slab::Slab;
+use thiserror::Error;
+
+use super::accounts::{Accounts, Capacity, State, Tally};
+use super::health::Health;
+use super::idle::IdleServers;
+use super::key::{Label, ProfileId, ServerId, Wish};
+use super::lifetime::Dice;
+use super::limits::{Seat, Spare};
+use super::queue::{Cancelled, Collected, Left, Queue};
+use super::settings::PoolSettings;
+use crate::wire::sqlstate::SqlState;
+
+pub use super::queue::Ticket;
+
+/// One pool of servers `S`, whose waiting clients are woken by `W`.
+#[derive(Debug)]
+pub struct Core<S, W> {
+    settings: PoolSettings,
+    seat: Seat,
+    health: Health,
+    accounts: Accounts,
+    phase: Phase,
+    slots: Slab<Slot>,
+    /// Drawn by the next server.
+    serial: u32,
+    /// Profiles of the servers being opened.
+    connecting: Vec<ProfileId>,
+    idle: IdleServers<S>,
+    queue: Queue<Held<S>, W>,
+    /// Pinned servers that don't count against `size`.
+    exempt: u32,
+    /// The server that is being closed for its age: one at a time.
+    retiring: Option<ServerId>,
+    /// A place under the ceilings was asked for and not given.
+    hungry: bool,
+    /// What a client asked for last: the profile of servers opened ahead.
+    habit: Option<ProfileId>,
+    dice: Dice,
+    orders: VecDeque<Order<S>>,
+    wakes: Vec<W>,
+    /// When the shell will call [`Self::expire`] next.
+    armed: Option<Instant>,
+    /// That is too late.
+    stir: bool,
+}
+
+/// One backend may exist. It ends at [`Core::gone`] or [`Core::failed`], and nowhere else.
+#[must_use = "a permit that is lost is a server less for good"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Permit(ServerId);
+
+/// A server and the permit under which its backend exists.
+#[must_use]
+#[derive(Debug)]
+pub struct Held<S> {
+    pub server: S,
+    /// The settings that the server has; whoever changes them changes this.
+    pub label: Label,
+    profile: ProfileId,
+    permit: Permit,
+}
+
+/// The answer to a wish.
+#[derive(Debug)]
+pub enum Checkout<S> {
+    Lent(Held<S>),
+    /// Wait to be woken, then [`Core::collect`].
+    Queued(Ticket),
+    Refused(Refusal),
+}
+
+/// Why a client gets no server.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Refusal {
+    #[error("all {size} servers are busy and {limit} clients wait already")]
+    QueueFull { size: u32, limit: u32 },
+    #[error("no server became free within {} s", .waited.as_secs_f32())]
+    QueueTimeout { waited: Duration, size: u32, pinned: u32 },
+    #[error("the server can't be reached: {why}")]
+    Unreachable { why: Arc<str> },
+    /// PostgreSQL's own words about this login or its startup parameters.
+    #[error("{message}")]
+    Rejected { sqlstate: SqlState, message: Arc<str> },
+    #[error("shutting down")]
+    Draining,
+}
+
+/// What the shell is to do.
+#[derive(Debug)]
+pub enum Order<S> {
+    /// Open a server with these startup parameters; then [`Core::opened`] or [`Core::failed`].
+    Open { permit: Permit, profile: ProfileId },
+    /// Close it, wait until its backend has really ended; then [`Core::gone`].
+    Close { server: S, permit: Permit, why: Ended },
+    /// Places under the ceilings are free for other pools, or lacking: call [`Core::retry`] on those that are
+    /// [ready](super::limits::Ceilings::ready), then, if one is still [hungry](super::limits::Ceilings::hungry),
+    /// [`Core::shed`] on all.
+    Share,
+}
+
+/// Why a server ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// `server_lifetime` is over.
+    Age,
+    /// `server_idle_timeout` is over.
+    Idle,
+    /// A client of another profile needs its place.
+    Room,
+    /// There are more than `size` allows.
+    Excess,
+    /// A pool that is worse off needs its place.
+    Yielded,
+    Drained,
+    /// The connection was found dead.
+    Dead,
+    /// Its lease was not released: what state it is in isn't known.
+    Unclean,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nobody new; the queue is served until then.
+    Draining(Instant),
+    /// Nobody.
+    Shut,
+}
+
+#[derive(Debug)]
+struct Slot {
+    serial: u32,
+    profile: ProfileId,
+    state: State,
+    /// Why it is pinned.
+    pin: Option<&'static str>,
+    exempt: bool,
+    yielded: bool,
+    opened: Instant,
+    /// When it has become too old.
+    expires: Option<Instant>,
+    /// How long it may rest.
+    idle_for: Option<Duration>,
+}
+
+/// What happens to a clean server.
+enum Next {
+    Serve,
+    Rest,
+    End(Ended),
+}
+
+/// Idle servers are looked at this often.
+pub const IDLE_WATCH: Duration = Duration::from_secs(1);
+/// See [`Core::bypass_limit`].
+const LEAST_BYPASS_LIMIT: u64 = 8;
+/// A server works this long before it is closed for a pool that has none.
+const TENURE: Duration = Duration::from_secs(1);
+
+impl<S, W: Clone> Core<S, W> {
+    /// `seed`: for jitter.
+    pub fn new(now: Instant, settings: PoolSettings, seat: Seat, seed: u64) -> Self {
+        Self {
+            accounts: Accounts::new(now, settings.size),
+            settings,
+            seat,
+            health: Health::default(),
+            phase: Phase::Open,
+            slots: Slab::new(),
+            serial: 0,
+            connecting: Vec::new(),
+            idle: IdleServers::new(),
+            queue: Queue::new(),
+            exempt: 0,
+            retiring: None,
+            hungry: false,
+            habit: None,
+            dice: Dice::seeded(seed),
+            orders: VecDeque::new(),
+            wakes: Vec::new(),
+            armed: None,
+            stir: false,
+        }
+    }
+
+    /// Lends the server that fits best, or queues. `waker` is kept only in the queue.
+    pub fn checkout(&mut self, now: Instant, wish: &Wish, waker: &W) -> Checkout<S> {
+        if self.phase != Phase::Open {
+            return Checkout::Refused(Refusal::Draining);
+        }
+        self.habit = Some(wish.profile);
+        let Some(held) = self.idle.take(wish) else { return self.enqueue(now, wish.profile, waker) };
+        self.enter(now, held.id(), State::Active);
+        self.accounts.events.checkouts += 1;
+        self.queue.bypassed();
+        Checkout::Lent(held)
+    }
+
+    fn enqueue(&mut self, now: Instant, profile: ProfileId, waker: &W) -> Checkout<S> {
+        if let Some(refusal) = self.health.rejection(now, profile)
+            && !self.serves(profile)
+        {
+            return Checkout::Refused(refusal);
+        }
+        // Those who wait only for a server to be opened don't make the queue long.
+        let lent = self.accounts.count(State::Active) + self.accounts.count(State::Pinned);
+        let coming = self.settings.size.saturating_sub(lent.saturating_sub(self.exempt));
+        let limit = self.settings.queue_limit;
+        if self.queue.len() >= limit.saturating_add(coming) {
+            self.accounts.events.queue_refusals += 1;
+            return Checkout::Refused(Refusal::QueueFull { size: self.settings.size, limit });
+        }
+        let ticket = self.queue.push(now, profile, waker.clone());
+        self.accounts.wait_begins(now);
+        self.plan(now);
+        // Later than the oldest one's deadlines, so this stirs the shell only when the queue begins.
+        for at in [self.queue_deadline(), self.reserve_at()].into_iter().flatten() {
+            self.arm_by(at);
+        }
+        Checkout::Queued(ticket)
+    }
+
+    /// What has become of a ticket. Still queued: `waker` replaces the one given before.
+    pub fn collect(&mut self, ticket: Ticket, waker: &W) -> Checkout<S> {
+        match self.queue.collect(ticket, waker) {
+            Collected::Granted(held) => Checkout::Lent(held),
+            Collected::Refused(why) => Checkout::Refused(why),
+            Collected::Waiting(ticket) => Checkout::Queued(ticket),
+        }
+    }
+
+    /// The client doesn't want it any more. A server that was granted meanwhile goes to the next in line.
+    pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
+        match self.queue.cancel(ticket) {
+            Cancelled::Waited(left) => self.accounts.wait_ends(now, left.since),
+            Cancelled::Held(held) => self.place(now, held),
+            Cancelled::Refused => {}
+        }
+    }
+
+    /// Takes back a server that is clean.
+    pub fn give_back(&mut self, now: Instant, held: Held<S>, tally: Tally) {
+        self.accounts.add(tally);
+        if self.slot(held.id()).state == State::Pinned {
+            self.unpin(now, &held);
+        }
+        self.place(now, held);
+    }
+
+    /// Books what was done with a server that stays lent.
+    pub fn tally(&mut self, tally: Tally) {
+        self.accounts.add(tally);
+    }
+
+    /// Its session holds something of its client's. While there are no more than `pinned_servers` of these, the
+    /// pool may have another server instead.
+    pub fn pin(&mut self, now: Instant, held: &Held<S>, reason: &'static str) {
+        self.enter(now, held.id(), State::Pinned);
+        self.slot(held.id()).pin = Some(reason);
+        self.exempt_pinned(now);
+        self.plan(now);
+    }
+
+    pub fn unpin(&mut self, now: Instant, held: &Held<S>) {
+        self.enter(now, held.id(), State::Active);
+        let slot = self.slot(held.id());
+        slot.pin = None;
+        if std::mem::take(&mut slot.exempt) {
+            self.exempt -= 1;
+            self.exempt_pinned(now);
+        }
+    }
+
+    /// A lent server is not coming back: it is the caller's to close, and then [`Self::gone`].
+    pub fn end(&mut self, now: Instant, held: Held<S>) -> (S, Permit) {
+        self.enter(now, held.id(), State::Closing);
+        (held.server, held.permit)
+    }
+
+    /// The next one to be woken; to be asked for after each call.
+    pub fn next_wake(&mut self) -> Option<W> {
+        self.wakes.pop()
+    }
+
+    /// The next thing to be done.
+    pub fn next_order(&mut self) -> Option<Order<S>> {
+        self.orders.pop_front()
+    }
+
+    /// Whether there is something to be done, someone to be woken, or an earlier deadline than was known.
+    pub fn wants_attention(&self) -> bool {
+        self.stir || !self.orders.is_empty() || !self.wakes.is_empty()
+    }
+
+    /// How many clients of other profiles may be served before the first in line, if that one needs a server of
+    /// its own: then a server is closed for it. Few would mean a login for nearly each transaction.
+    pub fn bypass_limit(&self) -> u64 {
+        LEAST_BYPASS_LIMIT.max(self.settings.size.into())
+    }
+
+    /// A clean server in nobody's hand: to the next in line, to rest, or to its end.
+    fn place(&mut self, now: Instant, held: Held<S>) {
+        match self.next(now, &held) {
+            Next::Rest => {
+                self.enter(now, held.id(), State::Idle);
+                self.idle.push(now, held);
+                self.arm_by(now + IDLE_WATCH);
+                if self.queue.len() > 0 {
+                    self.plan(now);
+                }
+            }
+            Next::Serve => {
+                let profile = held.profile;
+                let left = self.queue.grant(profile, held).ok().expect("`next` saw a client in this line");
+                self.accounts.events.checkouts += 1;
+                self.dismiss(now, left);
+            }
+            Next::End(why) => self.close(now, held, why),
+        }
+    }
+
+    fn next(&mut self, now: Instant, held: &Held<S>) -> Next {
+        let slot = &self.slots[held.id().slot as usize];
+        let (old, tenured) = (slot.is_old(now), slot.opened + TENURE <= now);
+        let wanted = self.queue.len() > 0 && self.queue.waits(held.profile);
+        let size = if wanted { self.settings.size + self.settings.reserve_size } else { self.settings.size };
+        if self.ordinary() > size {
+            return Next::End(Ended::Excess);
+        }
+        if old && self.may_retire() {
+            self.retiring = Some(held.id());
+            return Next::End(Ended::Age);
+        }
+        if !wanted && self.phase != Phase::Open {
+            return Next::End(Ended::Drained);
+        }
+        let spare = match (wanted, tenured) {
+            (false, _) => Spare::Idle,
+            (true, false) => Spare::WantedNew,
+            (true, true) => Spare::Wanted,
+        };
+        if self.seat.should_yield(spare) {
+            self.slot(held.id()).yielded = true;
+            return Next::End(Ended::Yielded);
+        }
+        match wanted {
+            false => Next::Rest,
+            true if self.owes_room(now, held.profile) => Next::End(Ended::Room),
+            true => Next::Serve,
+        }
+    }
+
+    /// The first in line can't use this profile's servers, was passed by often enough, and nothing is on its way.
+    fn owes_room(&self, now: Instant, profile: ProfileId) -> bool {
+        let first = self.queue.first_line(|_, _| true);
+        first.is_some_and(|first| {
+            first != profile
+                && self.queue.bypasses(first) >= self.bypass_limit()
+                && self.accounts.count(State::Closing) == 0
+                && !self.connecting.contains(&first)
+                && self.may_connect(now)
+                && !self.health.bars(now, first, &self.connecting)
+        })
+    }
+
+    /// Someone has left the queue for good.
+    fn dismiss(&mut self, now: Instant, left: Left<W>) {
+        self.accounts.wait_ends(now, left.since);
+        self.wakes.push(left.waker);
+    }
+
+    /// The one door for a state change of an existing server.
+    fn enter(&mut self, now: Instant, server: ServerId, state: State) {
+        let from = std::mem::replace(&mut self.slot(server).state, state);
+        self.accounts.transition(now, Some(from), Some(state));
+    }
+
+    fn slot(&mut self, server: ServerId) -> &mut Slot {
+        let slot = &mut self.slots[server.slot as usize];
+        debug_assert_eq!(slot.serial, server.serial, "a permit outlived its backend");
+        slot
+    }
+
+    /// Backends that count against `size`.
+    fn ordinary(&self) -> u32 {
+        self.accounts.backends() - self.exempt
+    }
+
+    /// Whether a server of this profile may come back for those who wait.
+    fn serves(&self, profile: ProfileId) -> bool {
+        let serves =
+            |slot: &Slot| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
+        self.slots.iter().any(|(_, slot)| serves(slot))
+    }
+
+    fn arm_by(&mut self, at: Instant) {
+        self.stir |= self.armed.is_none_or(|armed| at < armed);
+    }
+}
+
+impl Slot {
+    fn is_old(&self, now: Instant) -> bool {
+        self.expires.is_some_and(|at| at <= now)
+    }
+}
+
+impl<S> Held<S> {
+    pub fn id(&self) -> ServerId {
+        self.permit.0
+    }
+
+    pub fn profile(&self) -> ProfileId {
+        self.profile
+    }
+}
+
+impl Permit {
+    pub fn id(&self) -> ServerId {
+        self.0
+    }
+}

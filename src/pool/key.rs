@@ -1,0 +1,142 @@
+//! The names by which a pool tells servers and wishes apart. Depends on nothing.
+//!
+//! Invariant: equal startup parameters have equal [`ProfileId`]s for as long as anyone holds the [`Profile`];
+//! an id is never used for another profile.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// The session settings that a server has, as a number that `session` gives out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Label(pub u32);
+
+impl Label {
+    /// What a server has after login.
+    pub const BASELINE: Self = Self(0);
+}
+
+/// One backend in the life of a pool. Never used again for another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ServerId {
+    pub(super) slot: u32,
+    pub(super) serial: u32,
+}
+
+/// What a client would like to have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// Startup parameters can't be changed afterwards, so this one is a condition.
+    pub profile: ProfileId,
+    /// The settings that the client has; another server needs a replay.
+    pub label: Label,
+    /// Where the client was served last.
+    pub home: Option<ServerId>,
+}
+
+/// A set of startup parameters, by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ProfileId(pub(super) u32);
+
+/// Startup parameters that servers are opened with.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Profile {
+    pub id: ProfileId,
+    pub parameters: Parameters,
+}
+
+/// Names and values, sorted by name, each name once.
+pub type Parameters = Box<[(Box<str>, Box<str>)]>;
+
+/// Not part of a profile: the pool's own key, and what may be set on any server later.
+const APART: [&str; 3] = ["application_name", "database", "user"];
+
+/// The profiles of one pool.
+///
+/// Clients may invent any number of them over time, so those that nobody holds any more are forgotten.
+#[derive(Debug, Default)]
+pub struct Profiles {
+    known: HashMap<Parameters, Arc<Profile>, foldhash::fast::RandomState>,
+    by_id: HashMap<ProfileId, Parameters, foldhash::fast::RandomState>,
+    issued: u32,
+    sweep_at: usize,
+}
+
+impl Profiles {
+    /// Below this number nothing is forgotten.
+    const KEPT: usize = 64;
+
+    /// The profile of these startup parameters. Of a repeated name the last value counts, as in PostgreSQL.
+    pub fn intern<'a>(&mut self, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Arc<Profile> {
+        let parameters = normalised(parameters);
+        if let Some(known) = self.known.get(&parameters) {
+            return Arc::clone(known);
+        }
+        self.sweep();
+        let id = ProfileId(self.issued);
+        self.issued += 1;
+        let profile = Arc::new(Profile { id, parameters: parameters.clone() });
+        self.by_id.insert(id, parameters.clone());
+        self.known.insert(parameters, Arc::clone(&profile));
+        profile
+    }
+
+    /// `None`: nobody holds it any more, and it is forgotten.
+    pub fn get(&self, id: ProfileId) -> Option<Arc<Profile>> {
+        self.known.get(self.by_id.get(&id)?).cloned()
+    }
+
+    fn sweep(&mut self) {
+        if self.known.len() < self.sweep_at.max(Self::KEPT) {
+            return;
+        }
+        self.known.retain(|_, profile| Arc::strong_count(profile) > 1);
+        self.by_id.retain(|_, parameters| self.known.contains_key(parameters));
+        self.sweep_at = self.known.len() * 2;
+    }
+}
+
+fn normalised<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Parameters {
+    let mut sorted: Vec<(Box<str>, Box<str>)> = Vec::new();
+    for (name, value) in parameters {
+        if APART.contains(&name) {
+            continue;
+        }
+        match sorted.binary_search_by(|(known, _)| (**known).cmp(name)) {
+            Ok(at) => sorted[at].1 = value.into(),
+            Err(at) => sorted.insert(at, (name.into(), value.into())),
+        }
+    }
+    sorted.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_repetition_and_application_name_make_no_difference() {
+        let mut profiles = Profiles::default();
+        let a = profiles.intern([("user", "u"), ("options", "-c x=1"), ("client_encoding", "UTF8")]);
+        let b = profiles.intern([
+            ("client_encoding", "LATIN1"),
+            ("client_encoding", "UTF8"),
+            ("application_name", "psql"),
+            ("options", "-c x=1"),
+        ]);
+        assert_eq!(a.id, b.id);
+        assert_ne!(a.id, profiles.intern([]).id);
+        assert_eq!(profiles.get(a.id), Some(a));
+    }
+
+    #[test]
+    fn profiles_that_nobody_holds_are_forgotten_and_held_ones_are_not() {
+        let mut profiles = Profiles::default();
+        let held = profiles.intern([("search_path", "held")]);
+        for tenant in 0..10_000 {
+            profiles.intern([("search_path", tenant.to_string().as_str())]);
+        }
+        assert!(profiles.known.len() <= 2 * Profiles::KEPT);
+        assert_eq!(profiles.known.len(), profiles.by_id.len());
+        assert_eq!(profiles.intern([("search_path", "held")]).id, held.id);
+    }
+}
