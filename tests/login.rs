@@ -1,4 +1,5 @@
 //! Logins on both sides, with the real thing at the other end: PostgreSQL's server, psql, tokio-postgres.
+#![allow(clippy::disallowed_methods)]
 
 use std::collections::HashMap;
 use std::fs;
@@ -115,17 +116,13 @@ fn binaries() -> PathBuf {
 
 /// PostgreSQL doesn't run as root: whom to run it as instead.
 fn unprivileged() -> Option<(u32, u32)> {
-    if !is_root() {
+    if !rustix::process::geteuid().is_root() {
         return None;
     }
     let passwd = fs::read_to_string("/etc/passwd").unwrap();
     let line = passwd.lines().find(|line| line.starts_with("postgres:")).expect("a user postgres");
     let mut ids = line.split(':').skip(2).map(|id| id.parse().unwrap());
     Some((ids.next().unwrap(), ids.next().unwrap()))
-}
-
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
 }
 
 fn upstream(hosts: Vec<Host>) -> Upstream {
