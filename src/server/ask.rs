@@ -101,7 +101,7 @@ impl Connection {
                 if fields.is_fatal() {
                     return Err(io::Error::from(io::ErrorKind::ConnectionAborted).into());
                 }
-                gathering.refused.get_or_insert_with(|| fields.message_text());
+                gathering.refused.get_or_insert_with(|| fields.message_text().into_owned());
             }
             b::PARAMETER_STATUS => {
                 let (name, value) = read::parameter_status(body).map_err(|_| AskError::Protocol)?;

@@ -4,6 +4,7 @@
 //! learns when this one has really ended.
 
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -12,10 +13,12 @@ use tokio::time::timeout;
 
 use super::cancel;
 use super::upstream::Host;
+use crate::net::dial::Dialer;
 use crate::net::stream::Stream;
 use crate::session::server::Ledger;
 use crate::wire::frame;
 use crate::wire::read;
+use crate::wire::startup::CancelKey;
 use crate::wire::tag::{backend, frontend};
 use crate::wire::write;
 
@@ -24,21 +27,14 @@ const GOODBYE: Duration = Duration::from_secs(5);
 /// More than an idle server has to say at once; one that says more is closed.
 const IDLE_TALK: usize = 4096;
 
-/// What cancels a backend's query.
-#[derive(Clone, PartialEq, Eq)]
-pub struct BackendKey {
-    pub pid: i32,
-    /// Up to 256 bytes (protocol 3.2), 4 in 3.0.
-    pub secret: Box<[u8]>,
-}
-
 pub struct Connection {
     pub stream: Stream,
     pub ledger: Ledger,
     /// Some servers give none; then their queries can't be cancelled.
-    pub key: Option<BackendKey>,
+    pub key: Option<CancelKey>,
     /// The place that was really reached: cancels go there.
     pub host: Host,
+    pub dialer: Arc<Dialer>,
 }
 
 impl Connection {
@@ -93,7 +89,7 @@ impl Connection {
     pub async fn abandon(mut self: Box<Self>) {
         let ending = async {
             if let Some(key) = &self.key {
-                let _ = cancel::send(&self.host, key).await;
+                let _ = cancel::send(&self.dialer, &self.host, key).await;
             }
             let _ = self.stream.shutdown().await;
             self.read_to_end().await;

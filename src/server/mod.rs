@@ -1,5 +1,8 @@
 //! One backend connection: open it, lend it, close it.
 
+pub mod ask;
+pub mod cancel;
 pub mod connect;
+pub mod connection;
 pub mod derive;
 pub mod upstream;

@@ -14,6 +14,7 @@ use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
 use crate::wire::lane::{Frame, Lane};
 use crate::wire::read;
+use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::backend as b;
 
 /// Whether a frame is passed on, once it has been judged.
@@ -162,7 +163,7 @@ impl Exchange<'_> {
         if fields.is_fatal() {
             return Ok(Judged::ServerEnds);
         }
-        let stale_plan = fields.code == Some(*b"0A000");
+        let stale_plan = fields.code == Some(SqlState::FEATURE_NOT_SUPPORTED);
         for (name, held) in std::mem::take(&mut self.client.deallocating) {
             self.client.statements.insert(name, held);
         }
@@ -195,7 +196,7 @@ impl Exchange<'_> {
             Fate::Hide => self.down.discard(total),
             Fate::Fault(fault) => {
                 self.down.discard(total);
-                error::append_fault(self.down.out(), &fault, Phase::Session);
+                error::write(self.down.out(), &fault, Phase::Session);
             }
         }
     }

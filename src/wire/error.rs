@@ -74,6 +74,11 @@ impl<'a> ErrorFields<'a> {
         fields
     }
 
+    /// Whether the connection ends behind this message.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self.severity, Some(b"FATAL" | b"PANIC"))
+    }
+
     /// The message for a log or for another client; empty if there is none.
     pub fn message_text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.message.unwrap_or_default())

@@ -12,3 +12,5 @@ pub mod lane;
 pub mod read;
 pub mod sqlstate;
 pub mod startup;
+pub mod tag;
+pub mod write;
