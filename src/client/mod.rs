@@ -1,9 +1,20 @@
 //! One client connection: accept, login, rest, work, goodbye.
+//!
+//! [`life`] takes a connection from its first byte to its last; [`relay`] is the working life of a client that is
+//! logged in, and [`duplex`] the hot path.
 
 pub mod accept;
-pub mod alarm;
+mod alarm;
 pub mod card;
+mod clock;
 pub mod deadline;
+mod duplex;
+mod farewell;
+mod half_open;
+pub mod life;
 pub mod limits;
 pub mod login;
-pub mod working;
+mod queue;
+mod relay;
+mod settle;
+mod working;

@@ -66,6 +66,36 @@ impl Connection {
         timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
     }
 
+    /// After a failed copy: the ReadyForQuery that came late, before the answer to an empty query of ours.
+    pub async fn count_late_ready(&mut self) -> Result<u32, AskError> {
+        let mut message = Vec::new();
+        write::query(&mut message, b"");
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        let exchange = async {
+            self.stream.write_all(&message).await?;
+            let (mut late, mut bytes, mut answered) = (0, Vec::new(), false);
+            loop {
+                while let Some(head) = frame::head(&bytes).map_err(|_| AskError::Protocol)? {
+                    if bytes.len() < head.total {
+                        break;
+                    }
+                    match head.tag {
+                        b::EMPTY_QUERY_RESPONSE => answered = true,
+                        b::READY_FOR_QUERY if answered => return Ok(late),
+                        b::READY_FOR_QUERY => late += 1,
+                        b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS => {}
+                        _ => return Err(AskError::Protocol),
+                    }
+                    bytes.drain(..head.total);
+                }
+                if self.stream.read_buf(&mut bytes).await? == 0 {
+                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                }
+            }
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+    }
+
     async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
         let mut gathering = Gathering::default();
         let mut bytes = Vec::with_capacity(4096);

@@ -5,17 +5,19 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::cancel;
+use super::connect::Connector;
+use super::lend::Backend;
 use super::upstream::Host;
-use crate::net::dial::Dialer;
 use crate::net::stream::Stream;
 use crate::session::server::Ledger;
+use crate::session::settle::Baseline;
 use crate::wire::frame;
 use crate::wire::read;
 use crate::wire::startup::CancelKey;
@@ -34,15 +36,19 @@ pub struct Connection {
     pub key: Option<CancelKey>,
     /// The place that was really reached: cancels go there.
     pub host: Host,
-    pub dialer: Arc<Dialer>,
+    pub connector: Arc<Connector>,
+    /// Reset values of its settings, if the session's state is tracked.
+    pub baseline: Arc<Baseline>,
+    /// Whom the server was logged in as.
+    pub login_user: Arc<str>,
 }
 
-impl Connection {
+impl Backend for Connection {
     /// Whether an idle connection is still there and silent, without entering the kernel when it is.
     ///
     /// What an idle server may say (a changed parameter, a notice) is taken in; everything else, its goodbye
     /// included, means that it can't be lent any more.
-    pub fn idle_check(&mut self) -> bool {
+    fn idle_check(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         if self.stream.poll_read_ready(&mut context).is_pending() {
             return true;
@@ -55,6 +61,33 @@ impl Connection {
         }
     }
 
+    /// Says goodbye and waits until the backend has ended: PostgreSQL takes it off its list before it closes
+    /// the socket.
+    async fn close(mut self: Box<Self>) {
+        let goodbye = async {
+            let mut terminate = Vec::new();
+            write::bare(&mut terminate, frontend::TERMINATE);
+            let _ = self.stream.write_all(&terminate).await;
+            self.read_to_end().await;
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
+
+    /// Ends a backend that may be in the middle of something: cancels what it runs, then closes.
+    async fn abandon(mut self: Box<Self>) {
+        let ending = async {
+            if let Some(key) = &self.key {
+                let _ = cancel::send(&self.connector.dialer, &self.host, key).await;
+            }
+            let _ = self.stream.shutdown().await;
+            self.read_to_end().await;
+        };
+        let _ = timeout(GOODBYE, ending).await;
+    }
+
+}
+
+impl Connection {
     fn take_in(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let Ok(Some(head)) = frame::head(bytes) else { return false };
@@ -73,37 +106,8 @@ impl Connection {
         true
     }
 
-    /// Says goodbye and waits until the backend has ended: PostgreSQL takes it off its list before it closes
-    /// the socket.
-    pub async fn close(mut self: Box<Self>) {
-        let goodbye = async {
-            let mut terminate = Vec::new();
-            write::bare(&mut terminate, frontend::TERMINATE);
-            let _ = self.stream.write_all(&terminate).await;
-            self.read_to_end().await;
-        };
-        let _ = timeout(GOODBYE, goodbye).await;
-    }
-
-    /// Ends a backend that may be in the middle of something: cancels what it runs, then closes.
-    pub async fn abandon(mut self: Box<Self>) {
-        let ending = async {
-            if let Some(key) = &self.key {
-                let _ = cancel::send(&self.dialer, &self.host, key).await;
-            }
-            let _ = self.stream.shutdown().await;
-            self.read_to_end().await;
-        };
-        let _ = timeout(GOODBYE, ending).await;
-    }
-
     async fn read_to_end(&mut self) {
         let mut discarded = [0; IDLE_TALK];
         while matches!(self.stream.read(&mut discarded).await, Ok(1..)) {}
-    }
-
-    /// Waits for the server to say something or to go; for a client that holds it without a request.
-    pub fn poll_speaks(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.poll_read_ready(context)
     }
 }

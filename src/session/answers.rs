@@ -167,7 +167,8 @@ impl Exchange<'_> {
         for (name, held) in std::mem::take(&mut self.client.deallocating) {
             self.client.statements.insert(name, held);
         }
-        let (fate, statement) = match self.server.replies.receive(b::ERROR_RESPONSE)? {
+        let cancelled = fields.code == Some(SqlState::QUERY_CANCELED);
+        let (mut fate, statement) = match self.server.replies.receive(b::ERROR_RESPONSE)? {
             Reply::More(slot) => (slot.fate.clone(), None),
             Reply::Failed(slot) => {
                 let told = (slot.fate.clone(), slot.statement);
@@ -179,6 +180,9 @@ impl Exchange<'_> {
         };
         if let (true, Some(id)) = (stale_plan, statement) {
             self.server.statements.mark_stale(id);
+        }
+        if cancelled && let Some(reason) = self.client.cancel_reason.take() {
+            fate = Fate::Fault(Box::new(reason));
         }
         self.tell(fate, statement, total);
         Ok(Judged::Moved)
@@ -213,6 +217,17 @@ impl Exchange<'_> {
         let mut message = Vec::with_capacity(renamed.len() + 5);
         crate::wire::write::message(&mut message, b::ERROR_RESPONSE, |out| out.extend_from_slice(&renamed));
         Some(message)
+    }
+
+    /// The server is gone: nothing that it still owed has happened.
+    pub fn abandon(&mut self) {
+        let owed: Vec<Slot> = self.server.replies.abandon().collect();
+        for slot in owed {
+            self.undo(slot.undo);
+        }
+        for (name, held) in std::mem::take(&mut self.client.deallocating) {
+            self.client.statements.insert(name, held);
+        }
     }
 
     fn undo_skipped(&mut self) {

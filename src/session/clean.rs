@@ -1,5 +1,7 @@
 //! The proof that a server may be handed to another client.
 
+use std::sync::atomic::Ordering;
+
 use thiserror::Error;
 
 use super::replies::Awaits;
@@ -46,7 +48,7 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
     if ledger.replies.is_doubtful() {
         return Err(Unclean::Doubtful);
     }
-    if ledger.cancels > 0 {
+    if ledger.cancels.load(Ordering::Acquire) > 0 {
         return Err(Unclean::CancelInFlight);
     }
     if ledger.settings.is_none() {

@@ -7,6 +7,7 @@ use super::pins::Pins;
 use super::settings::Settings;
 use super::statements::client::{ClientStatements, Held};
 use crate::sql::{Analysis, Effects};
+use crate::wire::fault::Fault;
 
 #[derive(Debug)]
 pub struct ClientState {
@@ -18,13 +19,15 @@ pub struct ClientState {
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
+    /// Why its query is being cancelled, when it was not its own wish.
+    pub cancel_reason: Option<Fault>,
     /// Statements that SQL is about to deallocate, until a tag confirms it.
     pub deallocating: Vec<(Box<[u8]>, Held)>,
 }
 
 impl ClientState {
     pub fn new(settings: Arc<Settings>, told: Params) -> Self {
-        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), pins: Pins::default(), deallocating: Vec::new() }
+        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), pins: Pins::default(), cancel_reason: None, deallocating: Vec::new() }
     }
 }
 

@@ -263,6 +263,16 @@ impl Replies {
         self.slots.front()
     }
 
+    /// All that was sent and not answered yet.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// It was found out how many ReadyForQuery had come late.
+    pub fn resolved(&mut self) {
+        self.doubtful = 0;
+    }
+
     /// What was sent behind the front and not answered yet.
     pub fn behind_front(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().skip(1)

@@ -2,6 +2,7 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use super::params::Params;
 use super::replies::{Awaits, Fate, Replies, Slot, Undo};
@@ -38,8 +39,8 @@ pub struct Ledger {
     pub params: Params,
     /// The settings that this session has on top of its startup; `None` while it isn't known.
     pub settings: Option<Arc<Settings>>,
-    /// Cancel requests on their way to this backend.
-    pub cancels: u32,
+    /// Cancel requests on their way to this backend; whoever sends one counts it down when it has arrived.
+    pub cancels: Arc<AtomicU32>,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
     pipeline: u64,
@@ -55,7 +56,7 @@ impl Ledger {
             statements: ServerStatements::new(statements as usize),
             params,
             settings: Some(settings),
-            cancels: 0,
+            cancels: Arc::default(),
             questions: 0,
             pipeline: 0,
             hasher,

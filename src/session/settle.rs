@@ -107,6 +107,12 @@ impl Questions {
         Self { names, all, held: begins || ends }
     }
 
+    /// All that can be asked; `before` names the custom settings.
+    pub fn everything(before: &Overrides) -> Self {
+        let touch = Touch { effects: Effects::OPAQUE, names: Vec::new() };
+        Self::of(&touch, before, true)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && !self.all && !self.held
     }

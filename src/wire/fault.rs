@@ -55,6 +55,9 @@ pub enum Fault {
     QueueTimeout { pool: String, size: u32, pinned: u32, waited: Duration },
     #[error("pgweir: pool {pool}: the server can't be reached: {why}")]
     ServerUnreachable { pool: String, why: String },
+    /// PostgreSQL's own refusal of a server that the client needs.
+    #[error("{message}")]
+    Rejected { sqlstate: SqlState, message: String },
     #[error("canceling statement due to user request")]
     Cancelled,
     #[error("pgweir: canceling statement due to query timeout ({} s)", .0.as_secs_f32())]
@@ -71,6 +74,8 @@ pub enum Fault {
     ServerLost,
     #[error("pgweir: server connection lost while a commit was in flight: the outcome is unknown")]
     CommitInDoubt,
+    #[error("pgweir: transactions of several statements are not allowed in statement pooling mode")]
+    StatementMode,
     #[error("terminating connection due to administrator command")]
     Shutdown,
     #[error("pgweir: {what} of {size} bytes is larger than the limit of {limit} bytes")]
@@ -89,7 +94,9 @@ impl Fault {
     pub fn sqlstate(&self) -> SqlState {
         match self {
             Self::ProtocolViolation(_) => SqlState::PROTOCOL_VIOLATION,
-            Self::UnsupportedProtocol { .. } | Self::Unsupported(_) => SqlState::FEATURE_NOT_SUPPORTED,
+            Self::UnsupportedProtocol { .. } | Self::Unsupported(_) | Self::StatementMode => {
+                SqlState::FEATURE_NOT_SUPPORTED
+            }
             Self::LoginFailed { .. } => SqlState::INVALID_PASSWORD,
             Self::RefusedByRule(_) => SqlState::INVALID_AUTHORIZATION,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,
@@ -98,6 +105,7 @@ impl Fault {
                 SqlState::TOO_MANY_CONNECTIONS
             }
             Self::QueueTimeout { .. } | Self::ServerUnreachable { .. } => SqlState::CANNOT_CONNECT_NOW,
+            Self::Rejected { sqlstate, .. } => *sqlstate,
             Self::Cancelled | Self::QueryTimeout(_) => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout(_) | Self::IdleInTransaction(_) => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
             Self::IdleClient(_) => SqlState::IDLE_SESSION_TIMEOUT,
@@ -116,6 +124,7 @@ impl Fault {
             Self::QueueFull { .. }
             | Self::QueueTimeout { .. }
             | Self::ServerUnreachable { .. }
+            | Self::Rejected { .. }
             | Self::Cancelled
             | Self::QueryTimeout(_)
             | Self::ServerLost
@@ -136,6 +145,7 @@ impl Fault {
             | Self::IdleInTransaction(_)
             | Self::IdleClient(_)
             | Self::WriteStall(_)
+            | Self::StatementMode
             | Self::Shutdown
             | Self::Desync
             | Self::Internal => Severity::Fatal,
@@ -155,6 +165,7 @@ impl Fault {
             Self::IdleInTransaction(_) => "timeouts.idle_in_transaction bounds the pauses in a transaction.",
             Self::IdleClient(_) => "timeouts.client_idle bounds the time between transactions.",
             Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may stop reading.",
+            Self::StatementMode => "Use pool.mode = \"transaction\".",
             Self::ServerLost => "It is safe to run the transaction again.",
             Self::CommitInDoubt => "Check whether the transaction took effect before you run it again.",
             Self::TooLarge { .. } | Self::StatementBudget { .. } => {

@@ -134,9 +134,9 @@ impl Lane {
         }
     }
 
-    /// Whether the last read filled the buffer, so that a larger one pays.
-    pub fn is_full(&self) -> bool {
-        self.filled == self.buffer.len()
+    /// Bytes that the buffer can hold now.
+    pub fn capacity(&self) -> usize {
+        self.buffer.len()
     }
 }
 
@@ -185,6 +185,18 @@ impl Lane {
             self.out.extend_from_slice(&self.buffer[self.start..self.judged]);
             self.start = self.judged;
         }
+    }
+
+    /// Forgets what was read and not judged.
+    pub fn drop_unjudged(&mut self) {
+        self.filled = self.judged;
+    }
+
+    /// Forgets what was to be written.
+    pub fn clear_output(&mut self) {
+        self.start = self.judged;
+        self.out.clear();
+        self.out_sent = 0;
     }
 
     /// Bytes read and not judged.

@@ -1,0 +1,330 @@
+//! The hot path: bytes between one client and the server that it was lent, both directions in one poll function.
+//!
+//! ```text
+//!   client ──read──► up ──judge──► write──► server
+//!   client ◄──write── down ◄──judge── read◄── server
+//! ```
+//!
+//! Each turn is four named steps; a turn in which nothing moved ends the poll. Reads are tried only when the
+//! runtime knows that they would succeed, and after a short read not again, so a query costs one receive and one
+//! send on each side. What the messages mean is decided in `session::exchange`.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::card::{Card, Signals};
+use super::clock::{Clock, Overdue};
+use super::half_open::HalfOpen;
+use super::working::Working;
+use crate::net::stream::Stream;
+use crate::server::cancel;
+use crate::server::connection::Connection;
+use crate::session::client::ClientState;
+use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared, Work};
+use crate::session::server::Tx;
+use crate::wire::fault::Fault;
+use crate::wire::lane::Lane;
+
+/// Turns of one poll before others get theirs.
+const TURNS: usize = 32;
+/// Requests of one client that may be under way at once.
+const PIPELINE: usize = 8192;
+
+/// Why an exchange is over.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Nothing is owed and no transaction is open.
+    Rest,
+    /// The client said goodbye.
+    Goodbye,
+    /// The client went without a word.
+    ClientGone,
+    /// The server is gone, or can't be used any more.
+    ServerGone(Loss),
+    /// The client can't stay.
+    Fault(Fault),
+}
+
+/// How a server was lost.
+#[derive(Debug)]
+pub(super) enum Loss {
+    Silent,
+    /// It said why: the body of its FATAL error.
+    Said(Box<[u8]>),
+    /// It doesn't answer a cancel.
+    Stuck(Fault),
+    Violation(ServerViolation),
+}
+
+/// Everything that an exchange works with, borrowed from the client and its lease.
+pub(super) struct Duplex<'a> {
+    pub stream: &'a mut Stream,
+    pub half_open: &'a mut HalfOpen,
+    pub server: &'a mut Connection,
+    pub state: &'a mut ClientState,
+    pub shared: &'a Shared,
+    pub lanes: &'a mut Working,
+    pub work: &'a mut Work,
+    pub card: &'a Arc<Card>,
+    pub clock: &'a mut Clock,
+    /// Whether a request was judged since the exchange began.
+    pub worked: bool,
+}
+
+impl Duplex<'_> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<End> {
+        match self.turns(cx) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(())) => Poll::Ready(End::Rest),
+            Err(end) => Poll::Ready(end),
+        }
+    }
+
+    fn turns(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        self.hear_signals()?;
+        for _ in 0..TURNS {
+            let mut moved = self.read_client(cx)?;
+            moved |= self.judge_requests()?;
+            moved |= self.write_server(cx);
+            moved |= self.read_server(cx)?;
+            moved |= self.write_client(cx)?;
+            if self.is_at_rest() {
+                return Ok(Poll::Ready(()));
+            }
+            if !moved {
+                return self.wait(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+        Ok(Poll::Pending)
+    }
+
+    /// Answers that wait for a slow client don't keep its server.
+    fn is_at_rest(&self) -> bool {
+        self.worked
+            && self.server.ledger.is_at_rest()
+            && self.server.ledger.cancels.load(Ordering::Relaxed) == 0
+            && !self.lanes.up.has_output()
+            && !self.lanes.up.is_passing()
+            && self.lanes.down.is_between_messages()
+    }
+}
+
+// -- client to server
+
+impl Duplex<'_> {
+    fn read_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if self.half_open.is_closed() || self.server.ledger.replies.len() >= PIPELINE {
+            return Ok(false);
+        }
+        match poll_read(self.stream, cx, &mut self.lanes.up) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(0)) => {
+                self.half_open.close();
+                Ok(true)
+            }
+            Poll::Ready(Ok(count)) => {
+                self.work.bytes_up += count as u64;
+                Ok(true)
+            }
+            Poll::Ready(Err(_)) => Err(End::ClientGone),
+        }
+    }
+
+    fn judge_requests(&mut self) -> Result<bool, End> {
+        let mut moved = false;
+        while self.server.ledger.replies.len() < PIPELINE {
+            let capacity = self.lanes.up.capacity();
+            match self.exchange().request() {
+                Ok(Judged::Moved) => moved = true,
+                Ok(Judged::Goodbye) if self.server.ledger.replies.is_empty() => return Err(End::Goodbye),
+                // What it asked for before is answered first.
+                Ok(Judged::Goodbye) => break,
+                // A message that is read whole may have got a larger buffer.
+                Ok(_) => {
+                    moved |= self.lanes.up.capacity() != capacity;
+                    break;
+                }
+                Err(fault) => return Err(End::Fault(fault)),
+            }
+        }
+        self.worked |= moved;
+        Ok(moved)
+    }
+
+    /// A server that takes nothing any more is found gone when it is read.
+    fn write_server(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.lanes.up.has_output() {
+            return false;
+        }
+        matches!(poll_write(&mut self.server.stream, cx, &mut self.lanes.up), Poll::Ready(Ok(_)))
+    }
+}
+
+// -- server to client
+
+impl Duplex<'_> {
+    fn read_server(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Poll::Ready(read) = poll_read(&mut self.server.stream, cx, &mut self.lanes.down) else {
+            return self.judge_answers();
+        };
+        match read {
+            Ok(0) | Err(_) => Err(End::ServerGone(Loss::Silent)),
+            Ok(count) => {
+                self.work.bytes_down += count as u64;
+                self.judge_answers()?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn judge_answers(&mut self) -> Result<bool, End> {
+        let mut moved = false;
+        loop {
+            match self.exchange().answer() {
+                Ok(Judged::Moved) => moved = true,
+                Ok(Judged::ServerEnds) => {
+                    let body = self.lanes.down.frame().ok().flatten().map_or(&[][..], |frame| frame.body);
+                    return Err(End::ServerGone(Loss::Said(body.into())));
+                }
+                Ok(_) => return Ok(moved),
+                Err(violation) => return Err(End::ServerGone(Loss::Violation(violation))),
+            }
+        }
+    }
+
+    fn write_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        if !self.lanes.down.has_output() {
+            return Ok(false);
+        }
+        match poll_write(self.stream, cx, &mut self.lanes.down) {
+            Poll::Pending => Ok(false),
+            Poll::Ready(Ok(_)) => {
+                self.clock.client_reads();
+                Ok(true)
+            }
+            Poll::Ready(Err(_)) => Err(End::ClientGone),
+        }
+    }
+}
+
+// -- the rare
+
+impl Duplex<'_> {
+    fn exchange(&mut self) -> Exchange<'_> {
+        Exchange {
+            client: self.state,
+            server: &mut self.server.ledger,
+            shared: self.shared,
+            up: &mut self.lanes.up,
+            down: &mut self.lanes.down,
+            work: self.work,
+        }
+    }
+
+    fn hear_signals(&mut self) -> Result<(), End> {
+        let pending = self.card.pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        if pending.has(Signals::KILL) {
+            return Err(End::Fault(Fault::Shutdown));
+        }
+        if pending.has(Signals::DRAIN) && self.is_idle() {
+            return Err(End::Fault(Fault::Shutdown));
+        }
+        self.card.take(Signals::CANCEL_SENT);
+        if self.card.take(Signals::CANCEL) && !self.server.ledger.replies.is_empty() {
+            self.cancel();
+        }
+        Ok(())
+    }
+
+    /// Holds a server, but asks nothing of it and is in no transaction.
+    fn is_idle(&self) -> bool {
+        self.server.ledger.is_at_rest() && self.lanes.up.is_empty() && self.lanes.down.is_empty()
+    }
+
+    /// One request at a time: more of them would hit nothing else. The server isn't lent on before it arrived.
+    fn cancel(&mut self) {
+        let cancels = self.server.ledger.cancels.clone();
+        let Some(key) = self.server.key.clone() else { return };
+        if cancels.load(Ordering::Relaxed) > 0 {
+            return;
+        }
+        cancels.fetch_add(1, Ordering::Relaxed);
+        let (card, host, connector) = (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
+        tokio::spawn(async move {
+            if let Err(error) = cancel::send(&connector.dialer, &host, &key).await {
+                tracing::warn!(%error, "cancel request failed");
+            }
+            cancels.fetch_sub(1, Ordering::Release);
+            card.signal(Signals::CANCEL_SENT);
+        });
+    }
+
+    fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
+        let owed = !self.server.ledger.replies.is_empty();
+        if self.half_open.is_closed() && !owed && !self.lanes.down.has_output() {
+            return Err(End::ClientGone);
+        }
+        if self.half_open.is_closed() && self.lanes.down.is_between_messages() {
+            self.half_open.poll_gone(cx, self.stream, &self.state.told).map_err(|_| End::ClientGone)?;
+        }
+        let in_transaction = self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced;
+        match self.clock.poll(cx, owed, in_transaction, self.lanes.down.has_output()) {
+            Poll::Pending => Ok(Poll::Pending),
+            Poll::Ready(overdue) => self.overdue(cx, overdue),
+        }
+    }
+
+    fn overdue(&mut self, cx: &mut Context<'_>, overdue: Overdue) -> Result<Poll<()>, End> {
+        match overdue {
+            Overdue::Query(fault) => {
+                self.state.cancel_reason = Some(fault);
+                self.cancel();
+                cx.waker().wake_by_ref();
+                Ok(Poll::Pending)
+            }
+            Overdue::Cancelled(fault) => Err(End::ServerGone(Loss::Stuck(fault))),
+            Overdue::Client(fault) => Err(End::Fault(fault)),
+        }
+    }
+}
+
+/// Reads once into a lane; a read that fills the buffer makes the next one larger.
+pub(super) fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<io::Result<usize>> {
+    let room = lane.room();
+    if room.is_empty() {
+        return Poll::Pending;
+    }
+    let mut buffer = ReadBuf::new(room);
+    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+    let (count, full) = (buffer.filled().len(), buffer.remaining() == 0);
+    lane.filled(count);
+    if full {
+        lane.widen();
+    }
+    Poll::Ready(Ok(count))
+}
+
+/// Writes once what a lane has to say; made bytes and the run behind them in one call.
+pub(super) fn poll_write(stream: &mut Stream, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<io::Result<usize>> {
+    let stream = Pin::new(stream);
+    let written = match lane.output() {
+        (made, []) => stream.poll_write(cx, made),
+        ([], run) => stream.poll_write(cx, run),
+        (made, run) => stream.poll_write_vectored(cx, &[IoSlice::new(made), IoSlice::new(run)]),
+    };
+    let count = ready!(written)?;
+    if count == 0 {
+        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+    }
+    lane.wrote(count);
+    Poll::Ready(Ok(count))
+}

@@ -1,0 +1,251 @@
+//! Bad news and goodbyes: a request that gets no server, a server that was lost, a client that goes.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
+
+use super::duplex::{End, Loss, poll_read};
+use super::relay::Client;
+use crate::pool::settings::Mode;
+use crate::server::lease::Lease;
+use crate::session::clean;
+use crate::session::exchange::Exchange;
+use crate::session::replies::Awaits;
+use crate::session::server::Tx;
+use crate::session::statements::server::{ServerStatements, Unnamed};
+use crate::sql::Effects;
+use crate::wire::error::{self, ErrorFields};
+use crate::wire::fault::{Fault, Phase, Severity};
+use crate::wire::tag::frontend as f;
+use crate::wire::write;
+
+/// How long a client may take to read why it has to go.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+// -- a request that gets no server
+
+impl Client {
+    /// Answers the request at hand with a fault, as PostgreSQL does: in the extended protocol everything up to the
+    /// Sync is skipped.
+    pub(super) async fn refuse(&mut self, fault: Fault) -> Result<(), End> {
+        if fault.severity(Phase::Session) == Severity::Fatal {
+            return Err(End::Fault(fault));
+        }
+        let lanes = self.working();
+        error::write(lanes.down.out(), &fault, Phase::Session);
+        let first = lanes.up.frame().ok().flatten().map_or(f::SYNC, |frame| frame.tag);
+        poll_fn(|cx| self.poll_skip(cx, matches!(first, f::QUERY | f::FUNCTION_CALL))).await?;
+        write::ready_for_query(self.working().down.out(), b'I');
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Drops one message, or all up to a Sync; the fault is flushed meanwhile.
+    fn poll_skip(&mut self, cx: &mut Context<'_>, only_one: bool) -> Poll<Result<(), End>> {
+        loop {
+            let lanes = self.working();
+            let frame = lanes.up.frame().map_err(|bad| End::Fault(Fault::ProtocolViolation(bad.to_string())))?;
+            match frame.map(|frame| (frame.tag, frame.total)) {
+                Some((f::TERMINATE, _)) => return Poll::Ready(Err(End::Goodbye)),
+                Some((tag, total)) => {
+                    lanes.up.discard(total);
+                    if (only_one || tag == f::SYNC) && !lanes.up.is_passing() {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                None if only_one && self.work_is_skipped() => return Poll::Ready(Ok(())),
+                None => {
+                    if let Poll::Ready(flushed) = self.poll_flush(cx) {
+                        flushed?;
+                    }
+                    let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+                    match ready!(poll_read(&mut self.stream, cx, &mut lanes.up)) {
+                        Ok(1..) => {}
+                        _ => return Poll::Ready(Err(End::ClientGone)),
+                    }
+                }
+            }
+        }
+    }
+
+    /// The one message that was to be dropped has arrived to its end.
+    fn work_is_skipped(&self) -> bool {
+        self.lanes.as_ref().is_none_or(|lanes| lanes.up.is_between_messages())
+    }
+}
+
+// -- a server that was lost
+
+impl Client {
+    /// Tells the client that its server is gone. It may stay if its session held nothing there and exactly one
+    /// answer was owed, so that what it sent behind can't be taken for something else.
+    pub(super) async fn lose(&mut self, mut lease: Lease, loss: Loss) -> Result<(), End> {
+        if let Loss::Violation(violation) = &loss {
+            tracing::error!(%violation, pool = %self.home.name(), "a server broke the protocol");
+            self.home.counters.desync();
+        }
+        let fault = self.fault_of_loss(&lease, &loss);
+        let open = lease.ledger.tx != Tx::Idle;
+        let owed = lease.ledger.replies.owed();
+        let unsynced = lease.ledger.unsynced || lease.ledger.replies.is_skipping();
+        let told_already = lease.ledger.replies.is_skipping();
+        self.forget(&mut lease);
+        match loss {
+            Loss::Stuck(_) => drop(lease),
+            _ => lease.close(),
+        }
+        let pinned = !std::mem::take(&mut self.state.pins).is_empty();
+        let keeps_session = self.home.mode == Mode::Session || pinned;
+        let lanes = self.working();
+        let mid_message = lanes.down.is_passing();
+        let pipelined = lanes.up.unjudged() > 0 || lanes.up.is_passing();
+        lanes.down.drop_unjudged();
+        if matches!(loss, Loss::Violation(_)) {
+            return Err(End::Fault(Fault::Desync));
+        }
+        if keeps_session || mid_message || owed.ready > 1 || (open && pipelined) || told_already {
+            return Err(End::Fault(fault));
+        }
+        lanes.up.clear_output();
+        if owed.any || unsynced {
+            error::write(lanes.down.out(), &fault, Phase::Session);
+            if owed.ready == 0 {
+                poll_fn(|cx| self.poll_skip(cx, false)).await?;
+            }
+            write::ready_for_query(self.working().down.out(), b'I');
+        } else {
+            self.bad_news = Some(fault);
+        }
+        Ok(())
+    }
+
+    fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
+        if let Loss::Stuck(fault) = loss {
+            return fault.clone();
+        }
+        let owes = !lease.ledger.replies.is_empty();
+        if let (Loss::Said(body), true) = (loss, owes) {
+            let fields = ErrorFields::read(body);
+            if let Some(sqlstate) = fields.code {
+                return Fault::Rejected { sqlstate, message: fields.message_text().into_owned() };
+            }
+        }
+        // Without a statement under way, or with none in an open transaction that could have ended it, nothing
+        // was committed.
+        let may_have_committed = owes
+            && (lease.ledger.tx == Tx::Idle
+                || !self.home.shared.limits.track_state
+                || self.state.touch.effects.intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
+        if may_have_committed { Fault::CommitInDoubt } else { Fault::ServerLost }
+    }
+
+    /// What was asked and not answered never happened, as far as the client's maps go.
+    fn forget(&mut self, lease: &mut Lease) {
+        let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+        let mut exchange = Exchange {
+            client: &mut self.state,
+            server: &mut lease.ledger,
+            shared: &self.home.shared,
+            up: &mut lanes.up,
+            down: &mut lanes.down,
+            work: &mut self.work,
+        };
+        exchange.abandon();
+        self.state.touch.clear();
+        self.state.cancel_reason = None;
+        self.clock.released();
+    }
+}
+
+/// Answers that a lost server still owes to its client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owed {
+    pub any: bool,
+    /// ReadyForQuery among them.
+    pub ready: u32,
+}
+
+impl crate::session::replies::Replies {
+    fn owed(&self) -> Owed {
+        let mut owed = Owed::default();
+        for slot in self.slots().filter(|slot| slot.awaits != Awaits::CopyEnd) {
+            owed.any = true;
+            owed.ready += u32::from(matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall));
+        }
+        owed
+    }
+}
+
+// -- a client that goes
+
+impl Client {
+    /// Ends the client: tells it why, if it is there to hear it, and does what is right with its server.
+    pub(super) async fn part(mut self, lease: Option<Lease>, end: End) -> Option<Fault> {
+        let fault = match end {
+            End::Fault(fault) => Some(fault),
+            End::ServerGone(_) => Some(Fault::ServerLost),
+            End::Rest | End::Goodbye | End::ClientGone => None,
+        };
+        let mid_message = self.lanes.as_ref().is_some_and(|lanes| lanes.down.is_passing());
+        if let (Some(fault), false) = (&fault, mid_message) {
+            let down = &mut self.working().down;
+            down.drop_unjudged();
+            error::write(down.out(), fault, Phase::Login);
+        }
+        let told = async {
+            poll_fn(|cx| self.poll_flush(cx)).await.ok()?;
+            self.stream.shutdown().await.ok()
+        };
+        if fault.is_some() {
+            let _ = timeout(LAST_WORDS, told).await;
+        }
+        if let Some(lanes) = self.lanes.take() {
+            lanes.give_back();
+        }
+        let (shared, mode) = (self.home.shared.clone(), self.home.mode);
+        let touched = !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
+        let sticky = self.state.pins.is_sticky() || self.state.touch.effects.intersects(UNCLEARABLE);
+        drop(self);
+        if let Some(lease) = lease
+            && !sticky
+        {
+            recover(lease, touched, &shared).await;
+        }
+        fault
+    }
+}
+
+/// Effects that DISCARD ALL doesn't undo.
+const UNCLEARABLE: Effects = Effects::SEED
+    .or(Effects::LOAD)
+    .or(Effects::EXTCONN)
+    .or(Effects::SLOT)
+    .or(Effects::ORIGIN)
+    .or(Effects::BACKUP)
+    .or(Effects::PL_GLOBALS);
+
+/// Brings a server whose client went back to a clean state, by the cheapest means that suffices. One that is in the
+/// middle of something is ended instead: dropping the lease cancels what it runs.
+async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::exchange::Shared) {
+    if !lease.ledger.replies.is_empty() || lease.ledger.unsynced || lease.ledger.replies.is_doubtful() {
+        return;
+    }
+    if lease.ledger.tx != Tx::Idle && lease.ask("ROLLBACK").await.is_err() {
+        return lease.close();
+    }
+    if touched || lease.ledger.settings.is_none() {
+        if lease.ask("DISCARD ALL").await.is_err() {
+            return lease.close();
+        }
+        let plain = shared.settings.plain().clone();
+        lease.ledger.settings = Some(plain);
+        lease.ledger.questions = 0;
+        lease.ledger.statements.retain(|_| false);
+        lease.set_label(crate::pool::key::Label::BASELINE);
+    }
+    if let Ok(clean) = clean::prove(&lease.ledger, true) {
+        lease.release(clean, crate::pool::accounts::Tally::default());
+    }
+}

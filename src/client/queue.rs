@@ -1,0 +1,103 @@
+//! Waiting for a server: the client is watched meanwhile, may cancel, and may go.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::card::Signals;
+use super::duplex::{End, poll_read};
+use super::relay::Client;
+use crate::pool::core::Refusal;
+use crate::pool::key::{Label, Wish};
+use crate::server::lease::Lease;
+use crate::server::lend::Checkout;
+use crate::session::settings::replay;
+use crate::wire::fault::Fault;
+use crate::wire::write;
+
+impl Client {
+    /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
+    pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
+        let wish = Wish { profile: self.profile.id, label: Label(self.state.settings.id), home: self.last };
+        let mut checkout = self.home.pool.checkout(wish);
+        poll_fn(|cx| self.poll_checkout(cx, &mut checkout)).await
+    }
+
+    fn poll_checkout(
+        &mut self,
+        cx: &mut Context<'_>,
+        checkout: &mut Checkout,
+    ) -> Poll<Result<Result<Lease, Fault>, End>> {
+        let pending = self.card.pending();
+        if pending.has(Signals::KILL) {
+            return Poll::Ready(Err(End::Fault(Fault::Shutdown)));
+        }
+        if pending.has(Signals::CANCEL) && self.card.take(Signals::CANCEL) {
+            return Poll::Ready(Ok(Err(Fault::Cancelled)));
+        }
+        if let Poll::Ready(answer) = Pin::new(checkout).poll(cx) {
+            return Poll::Ready(Ok(answer.map_err(|refusal| self.fault(refusal))));
+        }
+        match self.watch(cx) {
+            Ok(()) => Poll::Pending,
+            Err(end) => Poll::Ready(Err(end)),
+        }
+    }
+
+    /// Notices that the client goes, and takes in what it sends on.
+    fn watch(&mut self, cx: &mut Context<'_>) -> Result<(), End> {
+        while !self.half_open.is_closed() {
+            let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+            match poll_read(&mut self.stream, cx, &mut lanes.up) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(Ok(0)) => self.half_open.close(),
+                Poll::Ready(Ok(count)) => self.work.bytes_up += count as u64,
+                Poll::Ready(Err(_)) => return Err(End::ClientGone),
+            }
+        }
+        self.half_open.poll_gone(cx, &mut self.stream, &self.state.told).map_err(|_| End::ClientGone)
+    }
+
+    pub(super) fn fault(&self, refusal: Refusal) -> Fault {
+        let pool = || self.home.name();
+        match refusal {
+            Refusal::QueueFull { size, limit } => Fault::QueueFull { pool: pool(), size, limit },
+            Refusal::QueueTimeout { waited, size, pinned } => {
+                Fault::QueueTimeout { pool: pool(), size, pinned, waited }
+            }
+            Refusal::Unreachable { why } => Fault::ServerUnreachable { pool: pool(), why: why.to_string() },
+            Refusal::Rejected { sqlstate, message } => Fault::Rejected { sqlstate, message: message.to_string() },
+            Refusal::Draining => Fault::Shutdown,
+        }
+    }
+
+    /// Makes a server that was just lent the client's own: the settings that it has set, and what it was told.
+    /// A server that can't be made so is not used.
+    pub(super) async fn prepare(&mut self, lease: &mut Lease) -> Result<(), Fault> {
+        self.last = Some(lease.id());
+        let wanted = &self.state.settings;
+        if lease.ledger.settings.as_ref().is_none_or(|there| there.id != wanted.id) {
+            let there = lease.ledger.settings.take();
+            let difference = there.and_then(|there| replay(&there.overrides, &wanted.overrides));
+            if let Some(sql) = difference {
+                lease.ask(&sql).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
+            }
+            lease.ledger.settings = Some(wanted.clone());
+            lease.set_label(Label(wanted.id));
+        }
+        if !lease.ledger.params.same_as(&self.state.told) {
+            self.tell_params(lease);
+        }
+        Ok(())
+    }
+
+    /// The client hears what is otherwise on this server than it was told.
+    fn tell_params(&mut self, lease: &Lease) {
+        let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+        let out = lanes.down.out();
+        for (name, value) in lease.ledger.params.difference(&self.state.told) {
+            write::parameter_status(out, name.as_bytes(), value.as_bytes());
+        }
+        self.state.told = lease.ledger.params.clone();
+    }
+}

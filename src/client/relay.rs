@@ -1,0 +1,243 @@
+//! A logged-in client's working life: rest, ask for a server, exchange, give it back.
+//!
+//! ```text
+//!           first bytes         lent                    nothing owed
+//!   rest ───────────────▶ queue ─────▶ exchange ───────────────────────▶ settle ──▶ rest
+//!    ▲                                    ▲  transaction open, pinned        │
+//!    └── no buffer, no timer, no server   └──────────────────────────────────┘
+//! ```
+//! Invariant: a server leaves a client's hand by a proof that it is clean, or ends.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::card::{Card, Signals};
+use super::clock::{Clock, Overdue};
+use super::duplex::{Duplex, End, poll_read, poll_write};
+use super::half_open::HalfOpen;
+use super::life::Home;
+use super::working::Working;
+use crate::net::stream::Stream;
+use crate::pool::key::{Profile, ServerId};
+use crate::server::lease::Lease;
+use crate::session::client::ClientState;
+use crate::session::exchange::Work;
+use crate::session::requests::unexpected;
+use crate::wire::fault::Fault;
+use crate::wire::lane::{LARGE, Lane};
+use crate::wire::tag::frontend as f;
+
+pub(super) struct Client {
+    pub stream: Stream,
+    pub half_open: HalfOpen,
+    pub state: ClientState,
+    pub card: Arc<Card>,
+    pub home: Arc<Home>,
+    pub profile: Arc<Profile>,
+    /// Where it was served last.
+    pub last: Option<ServerId>,
+    /// None while there is no byte to hold.
+    pub lanes: Option<Box<Working>>,
+    pub work: Work,
+    pub clock: Clock,
+    /// Told at the next request: its server was lost while it asked for nothing.
+    pub bad_news: Option<Fault>,
+}
+
+impl Client {
+    /// Runs until the client goes; returns why, when it wasn't the client's own wish.
+    pub(super) async fn run(mut self) -> Option<Fault> {
+        let mut held: Option<Lease> = None;
+        loop {
+            let mut lease = match held.take() {
+                Some(lease) => lease,
+                None => match self.next_lease().await {
+                    Ok(lease) => lease,
+                    Err(end) => return self.part(None, end).await,
+                },
+            };
+            let end = self.exchange(&mut lease).await;
+            held = match end {
+                End::Rest => match Box::pin(self.settle(lease)).await {
+                    Ok(held) => held,
+                    Err(end) => return Box::pin(self.part(None, end)).await,
+                },
+                End::ServerGone(loss) => match Box::pin(self.lose(lease, loss)).await {
+                    Ok(()) => None,
+                    Err(end) => return Box::pin(self.part(None, end)).await,
+                },
+                end => return Box::pin(self.part(Some(lease), end)).await,
+            };
+        }
+    }
+
+    /// Rests until there is a request, then waits for a server; requests that get none are answered.
+    async fn next_lease(&mut self) -> Result<Lease, End> {
+        loop {
+            poll_fn(|cx| self.poll_request(cx)).await?;
+            let news = match self.bad_news.take() {
+                Some(news) => news,
+                None => match self.checkout().await? {
+                    Ok(mut lease) => match Box::pin(self.prepare(&mut lease)).await {
+                        Ok(()) => return Ok(lease),
+                        Err(fault) => fault,
+                    },
+                    Err(fault) => fault,
+                },
+            };
+            self.refuse(news).await?;
+        }
+    }
+
+    async fn exchange(&mut self, lease: &mut Lease) -> End {
+        let lanes = self.lanes.get_or_insert_with(Working::take);
+        let mut duplex = Duplex {
+            stream: &mut self.stream,
+            half_open: &mut self.half_open,
+            server: lease,
+            state: &mut self.state,
+            shared: &self.home.shared,
+            lanes,
+            work: &mut self.work,
+            card: &self.card,
+            clock: &mut self.clock,
+            worked: false,
+        };
+        poll_fn(|cx| duplex.poll(cx)).await
+    }
+}
+
+// -- resting
+
+/// What the bytes of a client without a server begin with.
+enum Beginning {
+    Nothing,
+    /// A message, or more of one than is gathered here.
+    Request,
+    Goodbye,
+    /// Copy data of a copy that has failed already.
+    Late(usize),
+}
+
+impl Client {
+    /// Ready when there is something to ask a server for. Small messages are waited for whole, so that a client
+    /// that sends slowly holds no server meanwhile.
+    pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        loop {
+            self.hear_at_rest()?;
+            if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
+                ready!(self.poll_flush(cx))?;
+            }
+            match self.beginning().map_err(End::Fault)? {
+                Beginning::Request => {
+                    self.clock.asked();
+                    return Poll::Ready(Ok(()));
+                }
+                Beginning::Goodbye => return Poll::Ready(Err(End::Goodbye)),
+                Beginning::Late(total) => {
+                    self.working().up.discard(total);
+                    continue;
+                }
+                Beginning::Nothing if self.half_open.is_closed() => return Poll::Ready(Err(End::ClientGone)),
+                Beginning::Nothing => {}
+            }
+            ready!(self.poll_more(cx))?;
+        }
+    }
+
+    fn beginning(&self) -> Result<Beginning, Fault> {
+        let Some(lanes) = &self.lanes else { return Ok(Beginning::Nothing) };
+        let frame = lanes.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
+        let Some(frame) = frame else { return Ok(Beginning::Nothing) };
+        Ok(match frame.tag {
+            f::TERMINATE => Beginning::Goodbye,
+            f::COPY_DATA | f::COPY_DONE | f::COPY_FAIL => Beginning::Late(frame.total),
+            f::QUERY | f::PARSE | f::BIND | f::DESCRIBE | f::CLOSE | f::EXECUTE | f::SYNC | f::FLUSH
+            | f::FUNCTION_CALL => {
+                if frame.is_whole() || Lane::must_stream(frame.total) { Beginning::Request } else { Beginning::Nothing }
+            }
+            tag => return Err(unexpected(tag)),
+        })
+    }
+
+    /// Reads more; gives the buffers back and waits without any while there is nothing to hold.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        if self.lanes.as_ref().is_some_and(|lanes| lanes.up.is_empty() && lanes.down.is_empty())
+            && let Some(lanes) = self.lanes.take()
+        {
+            lanes.give_back();
+        }
+        if self.lanes.is_none() && self.stream.poll_read_ready(cx).is_pending() {
+            return self.poll_rested_too_long(cx);
+        }
+        let lanes = self.lanes.get_or_insert_with(Working::take);
+        match poll_read(&mut self.stream, cx, &mut lanes.up) {
+            Poll::Pending => {
+                if let Some(lanes) = self.lanes.take_if(|lanes| lanes.up.is_empty()) {
+                    lanes.give_back();
+                }
+                self.poll_rested_too_long(cx)
+            }
+            Poll::Ready(Ok(0)) => {
+                self.half_open.close();
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Ok(count)) => {
+                self.work.bytes_up += count as u64;
+                Poll::Ready(Ok(()))
+            }
+            Poll::Ready(Err(_)) => Poll::Ready(Err(End::ClientGone)),
+        }
+    }
+
+    fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        match ready!(self.clock.poll_rest(cx, false)) {
+            Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
+                Poll::Ready(Err(End::Fault(fault)))
+            }
+        }
+    }
+
+    /// Writes what is left of the last answer.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
+        while let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.down.has_output()) {
+            match poll_write(&mut self.stream, cx, &mut lanes.down) {
+                Poll::Ready(Ok(_)) => self.clock.client_reads(),
+                Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
+                Poll::Pending => {
+                    return match ready!(self.clock.poll_rest(cx, true)) {
+                        Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
+                            Poll::Ready(Err(End::Fault(fault)))
+                        }
+                    };
+                }
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn hear_at_rest(&mut self) -> Result<(), End> {
+        let pending = self.card.pending();
+        if pending.is_empty() {
+            return Ok(());
+        }
+        if pending.has(Signals::KILL) || (pending.has(Signals::DRAIN) && self.holds_nothing()) {
+            return Err(End::Fault(Fault::Shutdown));
+        }
+        // There is nothing to cancel.
+        self.card.take(Signals::CANCEL);
+        self.card.take(Signals::CANCEL_SENT);
+        Ok(())
+    }
+
+    fn holds_nothing(&self) -> bool {
+        self.lanes.as_ref().is_none_or(|lanes| lanes.up.is_empty() && lanes.down.is_empty())
+    }
+
+    pub(super) fn working(&mut self) -> &mut Working {
+        self.lanes.get_or_insert_with(Working::take)
+    }
+}
+
+const _: () = assert!(LARGE >= 1 << 16, "a message that doesn't stream fits the buffer");
