@@ -1,9 +1,18 @@
 //! The throw-away PostgreSQL keeps its promises, and `pgweir demo` tells its story to the end.
 #![allow(clippy::disallowed_methods)]
 
-use std::{fs, path::PathBuf, thread};
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    os::unix::fs::PermissionsExt,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+};
 
 use pgweir::demo::cluster::{Cluster, Recipe, Stop};
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
 /// `PGWEIR_TEST_PGBIN` picks the PostgreSQL to test with.
@@ -76,4 +85,50 @@ fn clusters_live_side_by_side_and_leave_nothing_behind() {
     for folder in folders {
         assert!(!folder.exists(), "{} is still there", folder.display());
     }
+}
+
+/// A folder for the demo's temporary files, which another user than root may enter.
+fn temporary_folder() -> TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("it is ours");
+    folder
+}
+
+fn demo(arguments: &[&str], folder: &TempDir) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
+    command.arg("demo").args(arguments).env("TMPDIR", folder.path());
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs")
+}
+
+fn assert_empty(folder: &TempDir) {
+    let left: Vec<_> =
+        fs::read_dir(folder.path()).expect("a look").flatten().map(|entry| entry.path()).collect();
+    assert!(left.is_empty(), "left behind: {left:?}");
+}
+
+#[test]
+fn the_demo_tells_its_story_to_the_end() {
+    let folder = temporary_folder();
+    let output = demo(&["--clients", "60", "--servers", "4", "--seconds", "1"], &folder).wait_with_output();
+    let output = output.expect("it ends");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{}\n{text}", output.status);
+    for part in ["60 clients straight to it", "were refused", "✓ every client got in"] {
+        assert!(text.contains(part), "no \"{part}\" in\n{text}");
+    }
+    assert!(!text.contains('\x1b'), "colours in a pipe");
+    assert_empty(&folder);
+}
+
+#[test]
+fn an_interrupted_demo_leaves_nothing_behind() {
+    let folder = temporary_folder();
+    let mut demo = demo(&["--clients", "60", "--servers", "4", "--seconds", "3600"], &folder);
+    let mut lines = BufReader::new(demo.stdout.take().expect("stdout is a pipe")).lines();
+    let listens = lines.any(|line| line.expect("text").contains("pgweir listens"));
+    assert!(listens, "it never came to the third act");
+    kill_process(Pid::from_child(&demo), Signal::INT).expect("it runs");
+    lines.for_each(drop);
+    assert!(demo.wait().expect("it ends").success());
+    assert_empty(&folder);
 }

@@ -10,7 +10,8 @@
 use std::{
     fs::{self, File},
     io::{self, Read, Write},
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
+    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     thread,
@@ -126,7 +127,7 @@ impl Cluster {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let mut server = Server(command.spawn().map_err(io_error("run postgres"))?);
         let deadline = Instant::now() + START_LIMIT;
-        while !accepts_connections(self.address()) {
+        while !accepts_connections(&self.socket()) {
             if let Some(status) = server.0.try_wait().map_err(io_error("watch postgres"))? {
                 return Err(Error::Failed { program: "postgres", status, text: self.log() });
             }
@@ -171,6 +172,10 @@ impl Cluster {
     /// The folder with `.s.PGSQL.PORT` in it. Only root and the server's user may enter.
     pub fn socket_directory(&self) -> &Path {
         self.home.path()
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.join(&format!(".s.PGSQL.{}", self.port))
     }
 
     pub fn data_directory(&self) -> PathBuf {
@@ -283,10 +288,11 @@ pub fn free_port() -> io::Result<u16> {
     }
 }
 
-/// Whether a login gets an answer other than 57P03, "starting up".
-fn accepts_connections(address: SocketAddr) -> bool {
+/// Whether a login gets an answer other than 57P03, "starting up". Asked on the socket in our folder, where nobody
+/// else can answer; it is opened when the TCP port is bound.
+fn accepts_connections(socket: &Path) -> bool {
     let answer = || -> io::Result<Vec<u8>> {
-        let mut stream = TcpStream::connect(address)?;
+        let mut stream = UnixStream::connect(socket)?;
         stream.set_read_timeout(Some(Duration::from_secs(5)))?;
         let mut request = BytesMut::new();
         frontend::startup_message([("user", SUPERUSER)], &mut request)?;
