@@ -93,14 +93,9 @@ pub static POOLS: &[Family<PoolSnapshot>] = &[
         One(|p| Count(p.servers_closed)),
     ),
     Family::counter(
-        "pgweir_pool_server_active_seconds_total",
-        "Time that servers spent lent to clients, summed over servers.",
-        One(|p| Time(p.active_time)),
-    ),
-    Family::counter(
-        "pgweir_pool_server_pinned_seconds_total",
-        "Time that servers spent pinned to one client, summed over servers.",
-        One(|p| Time(p.pinned_time)),
+        "pgweir_pool_server_seconds_total",
+        "Time that servers spent in each state, summed over servers.",
+        By("state", |p| vec![("active", Time(p.active_time)), ("pinned", Time(p.pinned_time))]),
     ),
     Family::counter(
         "pgweir_pool_full_seconds_total",
