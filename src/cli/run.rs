@@ -3,9 +3,8 @@
 use std::process::ExitCode;
 
 use crate::config::Plan;
-
-use super::fail;
+use crate::lifecycle;
 
 pub(super) fn run(plan: Plan) -> ExitCode {
-    fail(&format!("the pooler is not part of this build ({} databases)", plan.databases.iter().count()))
+    lifecycle::run::run(plan)
 }

@@ -9,11 +9,11 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 #[derive(Debug, Default)]
-pub struct Alarm(Option<Pin<Box<Sleep>>>);
+pub(super) struct Alarm(Option<Pin<Box<Sleep>>>);
 
 impl Alarm {
     /// Ready when `deadline` has passed; else the task will be woken then or before.
-    pub fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Instant) -> Poll<()> {
         loop {
             let sleep = self.0.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
             if sleep.deadline() > deadline {

@@ -13,9 +13,8 @@ use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
 use crate::session::clean;
 use crate::session::exchange::Exchange;
-use crate::session::replies::Awaits;
+use crate::session::replies::{Awaits, Replies};
 use crate::session::server::Tx;
-use crate::session::statements::server::{ServerStatements, Unnamed};
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::{Fault, Phase, Severity};
@@ -84,11 +83,11 @@ impl Client {
     pub(super) async fn lose(&mut self, mut lease: Lease, loss: Loss) -> Result<(), End> {
         if let Loss::Violation(violation) = &loss {
             tracing::error!(%violation, pool = %self.home.name(), "a server broke the protocol");
-            self.home.counters.desync();
+            self.home.counters.protocol_desyncs.inc();
         }
         let fault = self.fault_of_loss(&lease, &loss);
         let open = lease.ledger.tx != Tx::Idle;
-        let owed = lease.ledger.replies.owed();
+        let owed = owed(&lease.ledger.replies);
         let unsynced = lease.ledger.unsynced || lease.ledger.replies.is_skipping();
         let told_already = lease.ledger.replies.is_skipping();
         self.forget(&mut lease);
@@ -161,21 +160,19 @@ impl Client {
 
 /// Answers that a lost server still owes to its client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Owed {
-    pub any: bool,
+struct Owed {
+    any: bool,
     /// ReadyForQuery among them.
-    pub ready: u32,
+    ready: u32,
 }
 
-impl crate::session::replies::Replies {
-    fn owed(&self) -> Owed {
-        let mut owed = Owed::default();
-        for slot in self.slots().filter(|slot| slot.awaits != Awaits::CopyEnd) {
-            owed.any = true;
-            owed.ready += u32::from(matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall));
-        }
-        owed
+fn owed(replies: &Replies) -> Owed {
+    let mut owed = Owed::default();
+    for slot in replies.slots().filter(|slot| slot.awaits != Awaits::CopyEnd) {
+        owed.any = true;
+        owed.ready += u32::from(matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall));
     }
+    owed
 }
 
 // -- a client that goes

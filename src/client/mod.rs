@@ -11,6 +11,7 @@ pub mod deadline;
 mod duplex;
 mod farewell;
 mod half_open;
+pub mod house;
 pub mod life;
 pub mod limits;
 pub mod login;

@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 
 use super::card::Signals;
 use super::duplex::{End, poll_read};
+use super::house::Home;
 use super::relay::Client;
 use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
@@ -36,7 +37,7 @@ impl Client {
             return Poll::Ready(Ok(Err(Fault::Cancelled)));
         }
         if let Poll::Ready(answer) = Pin::new(checkout).poll(cx) {
-            return Poll::Ready(Ok(answer.map_err(|refusal| self.fault(refusal))));
+            return Poll::Ready(Ok(answer.map_err(|refusal| fault(&self.home, refusal))));
         }
         match self.watch(cx) {
             Ok(()) => Poll::Pending,
@@ -56,19 +57,6 @@ impl Client {
             }
         }
         self.half_open.poll_gone(cx, &mut self.stream, &self.state.told).map_err(|_| End::ClientGone)
-    }
-
-    pub(super) fn fault(&self, refusal: Refusal) -> Fault {
-        let pool = || self.home.name();
-        match refusal {
-            Refusal::QueueFull { size, limit } => Fault::QueueFull { pool: pool(), size, limit },
-            Refusal::QueueTimeout { waited, size, pinned } => {
-                Fault::QueueTimeout { pool: pool(), size, pinned, waited }
-            }
-            Refusal::Unreachable { why } => Fault::ServerUnreachable { pool: pool(), why: why.to_string() },
-            Refusal::Rejected { sqlstate, message } => Fault::Rejected { sqlstate, message: message.to_string() },
-            Refusal::Draining => Fault::Shutdown,
-        }
     }
 
     /// Makes a server that was just lent the client's own: the settings that it has set, and what it was told.
@@ -99,5 +87,17 @@ impl Client {
             write::parameter_status(out, name.as_bytes(), value.as_bytes());
         }
         self.state.told = lease.ledger.params.clone();
+    }
+}
+
+/// What a client hears when it gets no server.
+pub(super) fn fault(home: &Home, refusal: Refusal) -> Fault {
+    let pool = home.name();
+    match refusal {
+        Refusal::QueueFull { size, limit } => Fault::QueueFull { pool, size, limit },
+        Refusal::QueueTimeout { waited, size, pinned } => Fault::QueueTimeout { pool, size, pinned, waited },
+        Refusal::Unreachable { why } => Fault::ServerUnreachable { pool, why: why.to_string() },
+        Refusal::Rejected { sqlstate, message } => Fault::Rejected { sqlstate, message: message.to_string() },
+        Refusal::Draining => Fault::Shutdown,
     }
 }

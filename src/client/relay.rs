@@ -16,7 +16,7 @@ use super::card::{Card, Signals};
 use super::clock::{Clock, Overdue};
 use super::duplex::{Duplex, End, poll_read, poll_write};
 use super::half_open::HalfOpen;
-use super::life::Home;
+use super::house::Home;
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};

@@ -9,11 +9,11 @@ use crate::wire::lane::Lane;
 
 /// Both directions of an exchange.
 #[derive(Debug, Default)]
-pub struct Working {
+pub(super) struct Working {
     /// Client to server.
-    pub up: Lane,
+    pub(super) up: Lane,
     /// Server to client.
-    pub down: Lane,
+    pub(super) down: Lane,
 }
 
 /// Spare ones that a thread keeps.
@@ -24,11 +24,11 @@ thread_local! {
 }
 
 impl Working {
-    pub fn take() -> Box<Self> {
+    pub(super) fn take() -> Box<Self> {
         SPARES.with_borrow_mut(Vec::pop).unwrap_or_default()
     }
 
-    pub fn give_back(mut self: Box<Self>) {
+    pub(super) fn give_back(mut self: Box<Self>) {
         self.up.clear();
         self.down.clear();
         SPARES.with_borrow_mut(|spares| {

@@ -103,9 +103,10 @@ impl From<&Fault> for Closed {
             Fault::QueueFull { .. }
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
+            | Fault::Rejected { .. }
             | Fault::CommitInDoubt
             | Fault::ReplayFailed(_) => Self::Server,
-            Fault::TooLarge { .. } | Fault::StatementBudget { .. } => Self::Protocol,
+            Fault::TooLarge { .. } | Fault::StatementBudget { .. } | Fault::StatementMode => Self::Protocol,
             Fault::Cancelled | Fault::Shutdown => Self::Shutdown,
             Fault::Desync | Fault::Internal => Self::Internal,
         }

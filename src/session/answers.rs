@@ -163,11 +163,11 @@ impl Exchange<'_> {
         if fields.is_fatal() {
             return Ok(Judged::ServerEnds);
         }
+        let cancelled = fields.code == Some(SqlState::QUERY_CANCELED);
         let stale_plan = fields.code == Some(SqlState::FEATURE_NOT_SUPPORTED);
         for (name, held) in std::mem::take(&mut self.client.deallocating) {
             self.client.statements.insert(name, held);
         }
-        let cancelled = fields.code == Some(SqlState::QUERY_CANCELED);
         let (mut fate, statement) = match self.server.replies.receive(b::ERROR_RESPONSE)? {
             Reply::More(slot) => (slot.fate.clone(), None),
             Reply::Failed(slot) => {

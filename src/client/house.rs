@@ -1,0 +1,160 @@
+//! What all clients share: who may come in, where databases are, and the pools behind them.
+
+use std::collections::HashMap;
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use dashmap::DashMap;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::Entrance;
+use super::card::Registry;
+use super::deadline::Deadlines;
+use super::limits::ClientLimits;
+use super::login::Rules;
+use crate::auth::secret::Secret;
+use crate::meter::counters::Counters;
+use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::server::connect::Connector;
+use crate::server::lend::{Blueprint, Pool};
+use crate::server::open::{Known, Source};
+use crate::server::pools::Pools;
+use crate::server::upstream::Upstream;
+use crate::session::exchange::{Limits, Shared};
+use crate::session::settings::Interner;
+use crate::session::statements::shared::Registry as Statements;
+
+/// Where one database is, and what its pools may do.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pub upstream: Arc<Upstream>,
+    pub pool: PoolSettings,
+}
+
+/// The databases by the name that clients ask for.
+#[derive(Debug, Default)]
+pub struct Databases {
+    pub named: HashMap<String, Database>,
+    /// For every other name.
+    pub wildcard: Option<Database>,
+}
+
+impl Databases {
+    fn find(&self, name: &str) -> Option<&Database> {
+        self.named.get(name).or(self.wildcard.as_ref())
+    }
+}
+
+pub struct House {
+    pub entrance: Entrance,
+    pub rules: Rules,
+    pub registry: Registry,
+    pub databases: Databases,
+    /// Passwords with which servers are logged in to, by user.
+    pub passwords: HashMap<String, Secret>,
+    pub pools: Pools,
+    pub connector: Arc<Connector>,
+    pub limits: ClientLimits,
+    pub deadlines: Deadlines,
+    pub counters: Arc<Counters>,
+    /// Told after each attempt to open a server whether it worked.
+    pub on_upstream: Arc<dyn Fn(bool) + Send + Sync>,
+    pub clients: AtomicU32,
+    /// Cancelled when clients that are at rest are to go.
+    pub draining: CancellationToken,
+    pub homes: DashMap<(String, String), Arc<Home>>,
+    pub hasher: RandomState,
+}
+
+/// What the clients of one database and user share.
+pub struct Home {
+    pub pool: Arc<Pool>,
+    pub shared: Arc<Shared>,
+    pub known: Arc<Known>,
+    pub mode: Mode,
+    pub deadlines: Deadlines,
+    pub counters: Arc<Counters>,
+}
+
+impl Home {
+    /// As pools are named in messages: database and user.
+    pub fn name(&self) -> String {
+        format!("{}/{}", self.pool.database(), self.pool.user())
+    }
+}
+
+/// A client's place among [`ClientLimits::max_clients`].
+pub(super) struct Place<'a>(&'a AtomicU32);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl House {
+    /// `None` when the house is full.
+    pub(super) fn place(&self) -> Option<Place<'_>> {
+        let before = self.clients.fetch_add(1, Ordering::Relaxed);
+        let place = Place(&self.clients);
+        (before < self.limits.max_clients).then_some(place)
+    }
+
+    /// Where a user's clients of a database belong; `None` for a database that isn't configured.
+    pub(super) fn home(&self, database: &str, user: &str) -> Option<Arc<Home>> {
+        let key = (database.to_owned(), user.to_owned());
+        if let Some(home) = self.homes.get(&key) {
+            return Some(home.clone());
+        }
+        let found = self.databases.find(database)?;
+        Some(self.homes.entry(key).or_insert_with(|| self.build(found, database, user)).clone())
+    }
+
+    fn build(&self, found: &Database, database: &str, user: &str) -> Arc<Home> {
+        let settings = found.pool.clone();
+        let shared = Arc::new(Shared {
+            statements: Statements::new(self.limits.shared_statements),
+            settings: Interner::default(),
+            limits: Limits {
+                statement_size: self.limits.statement_size as usize,
+                client_statements: self.limits.client_statements,
+                track_state: settings.session_state != SessionState::Off,
+            },
+        });
+        let known = Arc::new(Known::default());
+        let source = Arc::new(self.source(found, database, user, &shared, &known));
+        let (mode, on_upstream) = (settings.mode, self.on_upstream.clone());
+        let pool = self.pools.get_or_start(database, user, || Blueprint {
+            settings,
+            upstream: found.upstream.clone(),
+            opener: Box::new(move |profile| {
+                let (source, on_upstream) = (source.clone(), on_upstream.clone());
+                Box::pin(async move {
+                    let opened = source.open(&profile).await;
+                    on_upstream(opened.is_ok());
+                    opened
+                })
+            }),
+        });
+        let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
+        Arc::new(Home { pool, shared, known, mode, deadlines, counters })
+    }
+
+    fn source(&self, found: &Database, database: &str, user: &str, shared: &Arc<Shared>, known: &Arc<Known>) -> Source {
+        let upstream = found.upstream.clone();
+        let login_user = upstream.user.as_deref().unwrap_or(user);
+        Source {
+            connector: self.connector.clone(),
+            database: database.to_owned(),
+            user: user.to_owned(),
+            password: self.passwords.get(login_user).cloned(),
+            connect_timeout: found.pool.connect_timeout,
+            statements: found.pool.server_statements,
+            shared: shared.clone(),
+            known: known.clone(),
+            hasher: self.hasher.clone(),
+            upstream,
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! One connection from its first byte to its last: login, welcome, the working life, the end.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use tokio::time::timeout;
+
+use super::card::{Entry, Signals};
+use super::clock::Clock;
+use super::half_open::HalfOpen;
+use super::house::{Home, House, Place};
+use super::login::{self, Arrival, Guest};
+use super::relay::Client;
+use crate::meter::counters::{Closed, LoginOutcome};
+use crate::meter::visit::{Login, Visit};
+use crate::net::stream::Stream;
+use crate::pool::key::{Label, Profile, Wish};
+use crate::session::client::ClientState;
+use crate::session::exchange::Work;
+use crate::session::params::Params;
+use crate::session::settings::Settings;
+use crate::session::settle::startup_overrides;
+use crate::wire::fault::Fault;
+
+/// Serves one accepted connection until it ends.
+pub async fn serve(stream: Stream, house: Arc<House>) {
+    let visit = Visit::begin(&house.counters);
+    let why = match Box::pin(arrive(stream, &house)).await {
+        Ok(Some(ready)) => {
+            let _entry = ready.entry;
+            let _place = ready.place;
+            let _enrolled = ready.client.home.pool.enrol();
+            match ready.client.run().await {
+                Some(fault) => {
+                    house.counters.fault(&fault);
+                    Closed::from(&fault)
+                }
+                None => Closed::Terminate,
+            }
+        }
+        Ok(None) => Closed::Cancel,
+        Err(closed) => closed,
+    };
+    visit.end(why);
+}
+
+/// A client that may begin.
+struct Ready<'a> {
+    client: Client,
+    entry: Entry<'a>,
+    place: Place<'a>,
+}
+
+async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Closed> {
+    let login = Login::begin(&house.counters, Instant::now());
+    let fail = |login: Login<'_>, fault: &Fault| {
+        house.counters.fault(fault);
+        let outcome = match fault {
+            Fault::LoginFailed { .. } => LoginOutcome::Failed,
+            Fault::LoginTimeout(_) => LoginOutcome::Timeout,
+            _ => LoginOutcome::Refused,
+        };
+        login.end(outcome, Instant::now());
+        Closed::Login
+    };
+    let slot = match house.entrance.enter() {
+        Ok(slot) => slot,
+        Err(fault) => {
+            login::turn_away(stream, Vec::new(), &fault).await;
+            return Err(fail(login, &fault));
+        }
+    };
+    let arrival = login::receive(stream, &house.rules).await;
+    match arrival {
+        Ok(Arrival::Session(guest)) => {
+            let admitted = admit(*guest, house).await;
+            drop(slot);
+            match admitted {
+                Ok(ready) => {
+                    login.end(LoginOutcome::Ok, Instant::now());
+                    Ok(Some(ready))
+                }
+                Err(Some(fault)) => Err(fail(login, &fault)),
+                Err(None) => Err(Closed::Disconnect),
+            }
+        }
+        Ok(Arrival::Cancel(key, stream)) => {
+            house.counters.cancels_received.inc();
+            if !house.registry.cancel(key.pid, &key.secret) {
+                house.counters.cancels_dropped.inc();
+            }
+            drop(stream);
+            Ok(None)
+        }
+        Ok(Arrival::Closed) => Err(Closed::Disconnect),
+        Err(fault) => Err(fail(login, &fault)),
+    }
+}
+
+/// Finds the client's pool and learns what its servers report, then lets it in.
+async fn admit(guest: Guest, house: &House) -> Result<Ready<'_>, Option<Fault>> {
+    match prepare(&guest, house).await {
+        Ok((home, profile, params, place)) => welcome(guest, house, home, profile, params, place).await.map_err(|()| None),
+        Err(fault) => {
+            login::refuse(guest, &fault).await;
+            Err(Some(fault))
+        }
+    }
+}
+
+type Prepared<'a> = (Arc<Home>, Arc<Profile>, Params, Place<'a>);
+
+async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fault> {
+    let startup = &guest.startup;
+    let place = house.place().ok_or(Fault::TooManyClients { limit: house.limits.max_clients })?;
+    let home = house
+        .home(&startup.database, guest.authenticated.user())
+        .ok_or_else(|| Fault::UnknownDatabase(startup.database.clone()))?;
+    let parameters = startup.profile.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let profile = home.pool.profile(parameters);
+    let params = learn(&home, &profile, house).await?;
+    Ok((home, profile, params, place))
+}
+
+/// The parameters that a server of this profile reports; the first client of a profile waits for a server.
+async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, Fault> {
+    if let Some(params) = home.known.params(profile.id) {
+        return Ok(params);
+    }
+    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let lease = timeout(house.deadlines.login, home.pool.checkout(wish))
+        .await
+        .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
+        .map_err(|refusal| super::queue::fault(home, refusal))?;
+    let params = lease.ledger.params.clone();
+    if let Ok(clean) = crate::session::clean::prove(&lease.ledger, true) {
+        lease.release(clean, crate::pool::accounts::Tally::default());
+    }
+    Ok(params)
+}
+
+async fn welcome<'a>(
+    mut guest: Guest,
+    house: &'a House,
+    home: Arc<Home>,
+    profile: Arc<Profile>,
+    mut params: Params,
+    place: Place<'a>,
+) -> Result<Ready<'a>, ()> {
+    let settings = startup_settings(&home, guest.startup.application_name.as_deref(), &mut params, house);
+    let mut secret = vec![0; if guest.startup.minor >= 2 { 16 } else { 4 }];
+    getrandom::fill(&mut secret).map_err(|_| ())?;
+    let entry = house.registry.enter(secret.into());
+    let greeted = login::welcome(&mut guest, params.iter(), entry.card.pid, entry.card.secret());
+    timeout(house.deadlines.login, greeted).await.map_err(|_| ())?.map_err(|_| ())?;
+    let card = entry.card.clone();
+    poll_fn(|cx| {
+        card.listen(cx.waker());
+        Poll::Ready(())
+    })
+    .await;
+    if house.draining.is_cancelled() {
+        card.signal(Signals::DRAIN);
+    }
+    let client = Client {
+        stream: guest.stream,
+        half_open: HalfOpen::default(),
+        state: ClientState::new(settings, params),
+        card,
+        clock: Clock::new(home.deadlines.clone()),
+        home,
+        profile,
+        last: None,
+        lanes: None,
+        work: Work::default(),
+        bad_news: None,
+    };
+    Ok(Ready { client, entry, place })
+}
+
+/// The application's name is the only startup parameter that isn't part of the profile: it is set on whatever
+/// server the client gets.
+fn startup_settings(home: &Home, application_name: Option<&str>, params: &mut Params, house: &House) -> Arc<Settings> {
+    let interner = &home.shared.settings;
+    match application_name {
+        Some(name) if params.get("application_name") != Some(name) => {
+            params.set("application_name", name, &house.hasher);
+            interner.intern(startup_overrides([("application_name".into(), name.into())]))
+        }
+        _ => interner.plain().clone(),
+    }
+}

@@ -1,0 +1,192 @@
+//! Builds the house from a plan, opens the doors, serves until it is asked to stop.
+
+use std::hash::RandomState;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dashmap::DashMap;
+use thiserror::Error;
+use tokio::runtime::Builder;
+
+use super::drain::Strings;
+use super::signals::Signals;
+use crate::auth::roster::{BadVerifier, Roster};
+use crate::client::accept::Entrance;
+use crate::client::card::{self, Registry};
+use crate::client::house::{Database, Databases, House};
+use crate::client::life;
+use crate::client::login::Rules;
+use crate::config::{self, Listen, Plan};
+use crate::meter::counters::Counters;
+use crate::net::dial::Dialer;
+use crate::net::listen::{Address, BindError, Listener};
+use crate::net::options::TcpOptions;
+use crate::observe::board::Board;
+use crate::observe::http::{Http, HttpError, Serving};
+use crate::observe::log;
+use crate::observe::process::About;
+use crate::observe::readiness::Readiness;
+use crate::server::connect::Connector;
+use crate::server::derive::Deriver;
+use crate::server::pools::Pools;
+
+/// Threads that derive keys from passwords.
+const DERIVING: usize = 2;
+
+/// Why pgweir did not start.
+#[derive(Debug, Error)]
+enum StartError {
+    #[error("can't start the runtime: {0}")]
+    Runtime(std::io::Error),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error(transparent)]
+    Http(#[from] HttpError),
+    #[error("can't set signal handlers: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Verifier(#[from] BadVerifier),
+    #[error("no randomness: {0}")]
+    Random(getrandom::Error),
+}
+
+/// Runs until it is told to stop; exit code 0 then, 1 when it can't start.
+pub fn run(plan: Plan) -> ExitCode {
+    let log = log::start(&log_settings(&plan)).ok();
+    for warning in &plan.warnings {
+        tracing::warn!("{warning}");
+    }
+    match serve(plan, log.as_ref()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
+    let runtime = Builder::new_multi_thread().enable_all().build().map_err(StartError::Runtime)?;
+    runtime.block_on(async {
+        let strings = Strings {
+            readiness: Arc::new(Readiness::new(plan.http.ready_needs_upstream)),
+            ..Strings::default()
+        };
+        let house = Arc::new(build(&plan, &strings)?);
+        let mut signals = Signals::listen().map_err(StartError::Signals)?;
+        let _http = open_http(&plan, &house, &strings, log)?;
+        let listener = Listener::bind(&addresses(&plan), TcpOptions::default()).await?;
+        tokio::spawn({
+            let house = house.clone();
+            async move { house.rules.derive_ahead().await }
+        });
+        open_doors(&plan, listener, &house, &strings);
+        strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
+        Ok(())
+    })
+}
+
+fn build(plan: &Plan, strings: &Strings) -> Result<House, StartError> {
+    let mut instance_secret = [0; 32];
+    getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
+    let deriver = Arc::new(Deriver::new(DERIVING));
+    let rules = Rules {
+        roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
+        deriver: deriver.clone(),
+        timeout: plan.deadlines.login,
+    };
+    let readiness = strings.readiness.clone();
+    Ok(House {
+        entrance: Entrance::new(plan.client_limits.max_logins),
+        rules,
+        registry: Registry::default(),
+        databases: databases(plan),
+        passwords: plan.users.secrets.clone(),
+        pools: Pools::new(plan.totals.clone()),
+        connector: Arc::new(Connector { dialer: Dialer::new(TcpOptions::default()), deriver }),
+        limits: plan.client_limits.clone(),
+        deadlines: plan.deadlines.clone(),
+        counters: Arc::new(Counters::default()),
+        on_upstream: Arc::new(move |answers| readiness.upstream(answers)),
+        clients: AtomicU32::new(0),
+        draining: strings.drain.clone(),
+        homes: DashMap::new(),
+        hasher: RandomState::new(),
+    })
+}
+
+fn databases(plan: &Plan) -> Databases {
+    let database = |database: &config::Database| Database {
+        upstream: Arc::new(database.upstream.clone()),
+        pool: database.pool.clone(),
+    };
+    Databases {
+        named: plan.databases.named.iter().map(|(name, found)| (name.clone(), database(found))).collect(),
+        wildcard: plan.databases.wildcard.as_ref().map(database),
+    }
+}
+
+fn open_http(
+    plan: &Plan,
+    house: &Arc<House>,
+    strings: &Strings,
+    log: Option<&log::Log>,
+) -> Result<Option<Serving>, StartError> {
+    let Some(address) = &plan.http.listen else { return Ok(None) };
+    let pools = house.clone();
+    let board = Board {
+        about: About {
+            started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
+            limits: plan.client_limits.clone(),
+        },
+        counters: house.counters.clone(),
+        readiness: strings.readiness.clone(),
+        pools: Box::new(move || pools.pools.all().iter().map(|pool| pool.snapshot()).collect()),
+        dropped_lines: log.map(log::Log::dropped_lines),
+    };
+    let http = Http::bind(&address.to_string())?;
+    tracing::info!(address = %http.address(), "metrics and health");
+    Ok(Some(http.serve(Arc::new(board))?))
+}
+
+/// Accepts clients until the listeners are to close, and passes a drain on to those that are in.
+fn open_doors(plan: &Plan, mut listener: Listener, house: &Arc<House>, strings: &Strings) {
+    for address in &plan.listen {
+        tracing::info!(%address, "listening");
+    }
+    let (close, clients, accepting) = (strings.close.clone(), strings.clients.clone(), house.clone());
+    strings.listeners.spawn(async move {
+        while let Some(stream) = close.run_until_cancelled(listener.accept()).await {
+            clients.spawn(life::serve(stream, accepting.clone()));
+        }
+    });
+    let (drain, end, house) = (strings.drain.clone(), strings.end.clone(), house.clone());
+    tokio::spawn(async move {
+        drain.cancelled().await;
+        house.registry.signal_all(card::Signals::DRAIN);
+        end.cancelled().await;
+        house.registry.signal_all(card::Signals::KILL);
+    });
+    strings.readiness.accepting();
+}
+
+fn addresses(plan: &Plan) -> Vec<Address> {
+    let address = |listen: &Listen| match listen {
+        Listen::Tcp(tcp) => Address::Tcp { host: tcp.host.clone(), port: tcp.port },
+        Listen::Unix { directory, port } => Address::Unix { directory: directory.clone(), port: *port },
+    };
+    plan.listen.iter().map(address).collect()
+}
+
+fn log_settings(plan: &Plan) -> log::LogSettings {
+    log::LogSettings {
+        format: match plan.log.format {
+            config::LogFormat::Text => log::Format::Text,
+            config::LogFormat::Json => log::Format::Json,
+        },
+        level: plan.log.level.into(),
+        ..log::LogSettings::default()
+    }
+}
