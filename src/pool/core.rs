@@ -246,10 +246,6 @@ impl<S, W: Clone> Core<S, W> {
         let ticket = self.queue.push(now, profile, waker.clone());
         self.accounts.wait_begins(now);
         self.plan(now);
-        // Later than the oldest one's deadlines, so this stirs the shell only when the queue begins.
-        for at in [self.queue_deadline(), self.reserve_at()].into_iter().flatten() {
-            self.arm_by(at);
-        }
         Checkout::Queued(ticket)
     }
 
@@ -265,7 +261,7 @@ impl<S, W: Clone> Core<S, W> {
     /// The client doesn't want it any more. A server that was granted meanwhile goes to the next in line.
     pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
         match self.queue.cancel(ticket) {
-            Cancelled::Waited(left) => self.accounts.wait_ends(now, left.since),
+            Cancelled::Waited(left) => self.wait_ends(now, left.since),
             Cancelled::Held(held) => self.place(now, held),
             Cancelled::Refused => {}
         }
@@ -398,8 +394,16 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Someone has left the queue for good.
     fn dismiss(&mut self, now: Instant, left: Left<W>) {
-        self.accounts.wait_ends(now, left.since);
+        self.wait_ends(now, left.since);
         self.wakes.push(left.waker);
+    }
+
+    fn wait_ends(&mut self, now: Instant, since: Instant) {
+        self.accounts.wait_ends(now, since);
+        // Another one is the oldest now, perhaps, and the reserve opens by the oldest's wait.
+        if let Some(at) = self.reserve_at().filter(|at| *at > now) {
+            self.arm_by(at);
+        }
     }
 
     /// The one door for a state change of an existing server.

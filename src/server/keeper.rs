@@ -1,0 +1,115 @@
+//! The one task that tends a pool: opens and closes what the pool orders, and calls it when time has come.
+//!
+//! Depends on `lend`. It sleeps until the pool's next deadline or its bell, and holds the pool only weakly: a pool
+//! that nobody has any more ends its keeper. Invariant: each permit that it is given comes back, even if an
+//! attempt panics.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::time::timeout_at;
+use tracing::{debug, warn};
+
+use super::lease::{Ending, How};
+use super::lend::{Backend, Opener, Pool};
+use crate::pool::core::{IDLE_WATCH, Order, Permit};
+use crate::pool::health::{OpenError, OpenErrorKind};
+use crate::pool::key::ProfileId;
+
+pub(super) async fn keep<C: Backend>(pool: Weak<Pool<C>>, bell: Arc<Notify>, opener: Opener<C>) {
+    let opener = Arc::new(opener);
+    let mut watched = Instant::now();
+    loop {
+        let Some(alarm) = pool.upgrade().map(|pool| tend(&pool, &opener, &mut watched)) else { return };
+        match alarm {
+            // Either way there is something to look at.
+            Some(at) => drop(timeout_at(at.into(), bell.notified()).await),
+            None => bell.notified().await,
+        }
+    }
+}
+
+/// Does all that is due; returns when to come again.
+fn tend<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, watched: &mut Instant) -> Option<Instant> {
+    let (wakes, orders, alarm) = pool.with(|core, now| {
+        if now.saturating_duration_since(*watched) >= IDLE_WATCH {
+            *watched = now;
+            core.sweep_idle(now, |server| server.idle_check());
+        }
+        core.expire(now);
+        let wakes: Vec<_> = std::iter::from_fn(|| core.next_wake()).collect();
+        let orders: Vec<_> = std::iter::from_fn(|| core.next_order()).collect();
+        (wakes, orders, core.next_deadline(now))
+    });
+    wakes.into_iter().for_each(std::task::Waker::wake);
+    for order in orders {
+        obey(pool, opener, order);
+    }
+    alarm
+}
+
+fn obey<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, order: Order<Box<C>>) {
+    match order {
+        Order::Open { permit, profile } => {
+            pool.tasks.spawn(open(Attempt::new(pool, permit), profile, Arc::clone(opener)));
+        }
+        Order::Close { server, permit, why } => {
+            debug!(database = pool.database(), user = pool.user(), ?why, "closing a server");
+            Ending::new(pool, server, permit).spawn(How::Close);
+        }
+        Order::Share => {
+            if let Some(neighbours) = pool.neighbours.upgrade() {
+                neighbours.share();
+            }
+        }
+    }
+}
+
+async fn open<C: Backend>(attempt: Attempt<C>, profile: ProfileId, opener: Arc<Opener<C>>) {
+    let known = attempt.pool.profiles().lock().get(profile);
+    match known {
+        Some(profile) => attempt.ended(opener(profile).await),
+        None => attempt.withdraw(),
+    }
+}
+
+/// A permit under which a server is being opened.
+struct Attempt<C: Backend> {
+    pool: Arc<Pool<C>>,
+    permit: Option<Permit>,
+}
+
+impl<C: Backend> Attempt<C> {
+    fn new(pool: &Arc<Pool<C>>, permit: Permit) -> Self {
+        Self { pool: Arc::clone(pool), permit: Some(permit) }
+    }
+
+    fn ended(mut self, result: Result<Box<C>, OpenError>) {
+        let Some(permit) = self.permit.take() else { return };
+        match result {
+            Ok(server) => self.pool.with(|core, now| core.opened(now, permit, server)),
+            Err(error) => {
+                warn!(database = self.pool.database(), user = self.pool.user(), %error, "no server opened");
+                self.pool.with(|core, now| core.failed(now, permit, &error));
+            }
+        }
+    }
+
+    /// Nobody has this profile any more.
+    fn withdraw(mut self) {
+        if let Some(permit) = self.permit.take() {
+            self.pool.with(|core, now| core.gone(now, permit));
+        }
+    }
+}
+
+impl<C: Backend> Drop for Attempt<C> {
+    fn drop(&mut self) {
+        if let Some(permit) = self.permit.take() {
+            let text = "the attempt to connect ended unexpectedly".into();
+            let error = OpenError { kind: OpenErrorKind::Unreachable, text };
+            self.pool.with(|core, now| core.failed(now, permit, &error));
+        }
+    }
+}
