@@ -404,6 +404,10 @@ impl<S, W: Clone> Core<S, W> {
         if let Some(at) = self.reserve_at().filter(|at| *at > now) {
             self.arm_by(at);
         }
+        // Nobody is in a hurry any more, and no neighbour need go without for us.
+        if self.queue.len() == 0 && (self.hungry || !self.health.is_well()) {
+            self.plan(now);
+        }
     }
 
     /// The one door for a state change of an existing server.
