@@ -1,6 +1,6 @@
 //! The pool: lends servers, keeps the queue, decides what to open and to close.
 //!
-//! Depends on the rest of `pool/`. Does nothing itself: what is to be done stands in [`Core::next_order`], who is
+//! Depends on the rest of `pool/`. It does nothing itself: what is to be done stands in [`Core::next_order`], who is
 //! to be woken in [`Core::next_wake`]; the shell asks for both after each call, and calls [`Core::expire`] at
 //! [`Core::next_deadline`].
 //!
@@ -23,27 +23,26 @@
 //!   another profile can take a server that it can't use);
 //! - every ticket is answered by its deadline.
 
+mod answer;
 mod supply;
 mod time;
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
-use thiserror::Error;
 
 use super::accounts::{Accounts, Capacity, State, Tally};
 use super::health::Health;
 use super::idle::IdleServers;
-use super::key::{Label, ProfileId, ServerId, Wish};
+use super::key::{ProfileId, ServerId, Wish};
 use super::lifetime::Dice;
 use super::limits::{Seat, Spare};
 use super::queue::{Cancelled, Collected, Left, Queue};
 use super::settings::PoolSettings;
-use crate::wire::sqlstate::SqlState;
 
 pub use super::queue::Ticket;
+pub use answer::{Checkout, Ended, Held, Order, Permit, Refusal};
 
 /// One pool of servers `S`, whose waiting clients are woken by `W`.
 #[derive(Debug)]
@@ -75,80 +74,6 @@ pub struct Core<S, W> {
     armed: Option<Instant>,
     /// That is too late.
     stir: bool,
-}
-
-/// One backend may exist. It ends at [`Core::gone`] or [`Core::failed`], and nowhere else.
-#[must_use = "a permit that is lost is a server less for good"]
-#[derive(Debug, PartialEq, Eq)]
-pub struct Permit(ServerId);
-
-/// A server and the permit under which its backend exists.
-#[must_use]
-#[derive(Debug)]
-pub struct Held<S> {
-    pub server: S,
-    /// The settings that the server has; whoever changes them changes this.
-    pub label: Label,
-    profile: ProfileId,
-    permit: Permit,
-}
-
-/// The answer to a wish.
-#[derive(Debug)]
-pub enum Checkout<S> {
-    Lent(Held<S>),
-    /// Wait to be woken, then [`Core::collect`].
-    Queued(Ticket),
-    Refused(Refusal),
-}
-
-/// Why a client gets no server.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum Refusal {
-    #[error("all {size} servers are busy and {limit} clients wait already")]
-    QueueFull { size: u32, limit: u32 },
-    #[error("no server became free within {} s", .waited.as_secs_f32())]
-    QueueTimeout { waited: Duration, size: u32, pinned: u32 },
-    #[error("the server can't be reached: {why}")]
-    Unreachable { why: Arc<str> },
-    /// PostgreSQL's own words about this login or its startup parameters.
-    #[error("{message}")]
-    Rejected { sqlstate: SqlState, message: Arc<str> },
-    #[error("shutting down")]
-    Draining,
-}
-
-/// What the shell is to do.
-#[derive(Debug)]
-pub enum Order<S> {
-    /// Open a server with these startup parameters; then [`Core::opened`] or [`Core::failed`].
-    Open { permit: Permit, profile: ProfileId },
-    /// Close it, wait until its backend has really ended; then [`Core::gone`].
-    Close { server: S, permit: Permit, why: Ended },
-    /// Places under the ceilings are free for other pools, or lacking: call [`Core::retry`] on those that are
-    /// [ready](super::limits::Ceilings::ready), then, if one is still [hungry](super::limits::Ceilings::hungry),
-    /// [`Core::shed`] on all.
-    Share,
-}
-
-/// Why a server ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// `server_lifetime` is over.
-    Age,
-    /// `server_idle_timeout` is over.
-    Idle,
-    /// A client of another profile needs its place.
-    Room,
-    /// There are more than `size` allows.
-    Excess,
-    /// A pool that is worse off needs its place.
-    Yielded,
-    Drained,
-    /// The connection was found dead.
-    Dead,
-    /// Its lease was not released: what state it is in isn't known.
-    Unclean,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,10 +171,6 @@ impl<S, W: Clone> Core<S, W> {
         let ticket = self.queue.push(now, profile, waker.clone());
         self.accounts.wait_begins(now);
         self.plan(now);
-        // Later than the oldest one's deadlines, so this stirs the shell only when the queue begins.
-        for at in [self.queue_deadline(), self.reserve_at()].into_iter().flatten() {
-            self.arm_by(at);
-        }
         Checkout::Queued(ticket)
     }
 
@@ -265,7 +186,7 @@ impl<S, W: Clone> Core<S, W> {
     /// The client doesn't want it any more. A server that was granted meanwhile goes to the next in line.
     pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
         match self.queue.cancel(ticket) {
-            Cancelled::Waited(left) => self.accounts.wait_ends(now, left.since),
+            Cancelled::Waited(left) => self.wait_ends(now, left.since),
             Cancelled::Held(held) => self.place(now, held),
             Cancelled::Refused => {}
         }
@@ -398,8 +319,20 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Someone has left the queue for good.
     fn dismiss(&mut self, now: Instant, left: Left<W>) {
-        self.accounts.wait_ends(now, left.since);
+        self.wait_ends(now, left.since);
         self.wakes.push(left.waker);
+    }
+
+    fn wait_ends(&mut self, now: Instant, since: Instant) {
+        self.accounts.wait_ends(now, since);
+        // Another one is the oldest now, perhaps, and the reserve opens by the oldest's wait.
+        if let Some(at) = self.reserve_at().filter(|at| *at > now) {
+            self.arm_by(at);
+        }
+        // Nobody is in a hurry any more, and no neighbour need go without for us.
+        if self.queue.len() == 0 && (self.hungry || !self.health.is_well()) {
+            self.plan(now);
+        }
     }
 
     /// The one door for a state change of an existing server.
@@ -434,21 +367,5 @@ impl<S, W: Clone> Core<S, W> {
 impl Slot {
     fn is_old(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
-    }
-}
-
-impl<S> Held<S> {
-    pub fn id(&self) -> ServerId {
-        self.permit.0
-    }
-
-    pub fn profile(&self) -> ProfileId {
-        self.profile
-    }
-}
-
-impl Permit {
-    pub fn id(&self) -> ServerId {
-        self.0
     }
 }

@@ -138,9 +138,10 @@ impl Health {
     }
 
     /// The next moment at which [`Self::may_connect`] or [`Self::bars`] may change their answer.
-    pub(super) fn retry_at(&self, now: Instant, waited_for: bool) -> Option<Instant> {
-        let rejections = self.rejections.iter().map(|r| r.until);
-        rejections.chain(self.trouble.as_ref().map(|t| t.retry_at(waited_for))).filter(|at| *at > now).min()
+    pub(super) fn retry_at(&self, now: Instant, under_way: usize, waited_for: bool) -> Option<Instant> {
+        // While an attempt is under way its end is what counts, not the time.
+        let trouble = self.trouble.as_ref().filter(|_| under_way == 0).map(|t| t.retry_at(waited_for));
+        self.rejections.iter().map(|r| r.until).chain(trouble).filter(|at| *at > now).min()
     }
 
     /// PostgreSQL doesn't let us have more servers than these.

@@ -514,6 +514,11 @@ impl Pool {
         assert_eq!(s.waiting as usize, waiting);
         assert_eq!(s.waits, s.wait_buckets.iter().sum::<u64>() + u64::from(s.waiting));
         assert!((self.served..=self.served + self.too_late).contains(&(s.checkouts as u32)));
+        let deadline = self.core.deadline(now);
+        assert!(
+            deadline.is_none_or(|at| self.alarm.is_some_and(|alarm| alarm <= at)),
+            "the shell would oversleep"
+        );
         for (client, state) in &self.clients {
             if let State::Waiting { since, .. } = state {
                 assert!(*since + queue_timeout >= now, "client {client} waits beyond its deadline");

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
-use super::core::{Checkout, Core, Ended, Held, Order, Permit, Refusal, Ticket};
+use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Refusal, Ticket};
 use super::health::{OpenError, OpenErrorKind};
 use super::key::{Label, ProfileId, Wish};
 use super::limits::Ceilings;
@@ -248,6 +248,29 @@ fn another_profile_gets_the_place_of_an_idle_server_when_that_is_really_gone() {
 }
 
 #[test]
+fn a_server_that_those_who_wait_can_not_use_makes_room_as_it_comes_back() {
+    let mut pool = Bench::new(size(1));
+    let held = pool.lend(1, A).remove(0);
+    let _b = pool.queued(1, B);
+    assert_eq!(pool.give_back(held), None);
+    assert_eq!(pool.close().2, Ended::Room);
+}
+
+#[test]
+fn the_shell_hears_when_there_is_a_server_to_watch() {
+    let mut pool = Bench::new(size(1));
+    let held = pool.lend(1, A).remove(0);
+    assert_eq!(pool.core.next_deadline(pool.now), None, "nothing to wait for");
+    assert!(!pool.core.wants_attention());
+    pool.give_back(held);
+    assert!(pool.core.wants_attention());
+    assert_eq!(pool.core.next_deadline(pool.now), Some(pool.now + IDLE_WATCH));
+    let held = pool.lent(1, A);
+    pool.give_back(held);
+    assert!(!pool.core.wants_attention(), "once is enough");
+}
+
+#[test]
 fn a_client_is_passed_by_only_so_often() {
     let mut pool = Bench::new(size(1));
     let mut held = pool.lend(1, A).remove(0);
@@ -260,6 +283,7 @@ fn a_client_is_passed_by_only_so_often() {
         }
         held = pool.collected(next);
         passed += 1;
+        assert!(passed < 1_000, "B starves");
     }
     assert_eq!(u64::from(passed), pool.core.bypass_limit());
     assert_eq!(pool.close().2, Ended::Room);

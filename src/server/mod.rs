@@ -1,13 +1,10 @@
 //! One backend connection: open it, lend it, close it.
 
-pub mod ask;
-pub mod cancel;
-pub mod connect;
 pub mod connection;
-pub mod derive;
-pub mod keeper;
+mod keeper;
 pub mod lease;
 pub mod lend;
-pub mod open;
 pub mod pools;
+#[cfg(test)]
+mod tests;
 pub mod upstream;

@@ -1,6 +1,6 @@
 //! All pools: one for each database and user, made when first asked for.
 //!
-//! Depends on `lend`. Invariant: pools under the same ceilings know each other only through [`Neighbours`], and no
+//! Depends on `lend`. Invariant: pools under the same ceilings know each other only through `Neighbours`, and no
 //! pool's lock is held while another's is taken.
 
 use std::collections::HashMap;

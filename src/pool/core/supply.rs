@@ -67,6 +67,11 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Opens what is needed and allowed. Called whenever one of both may have changed.
     pub(super) fn plan(&mut self, now: Instant) {
+        self.open_what_is_needed(now);
+        self.arm(now);
+    }
+
+    fn open_what_is_needed(&mut self, now: Instant) {
         while self.may_connect(now)
             && let Some(need) = self.need(now)
         {
@@ -113,8 +118,8 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     pub(super) fn lacks_minimum(&self) -> bool {
-        let ours = self.accounts.live() + self.accounts.count(State::Connecting) - self.exempt_live();
-        self.habit.is_some() && ours < self.settings.min_size.min(self.settings.size)
+        // Those that are closing are replaced when they are gone.
+        self.habit.is_some() && self.ordinary() < self.settings.min_size.min(self.settings.size)
     }
 
     pub(super) fn may_connect(&self, now: Instant) -> bool {
@@ -227,10 +232,6 @@ impl<S, W: Clone> Core<S, W> {
             self.exempt += 1;
         }
         self.recount(now);
-    }
-
-    fn exempt_live(&self) -> u32 {
-        self.slots.iter().filter(|(_, slot)| slot.exempt && slot.state == State::Pinned).count() as u32
     }
 
     /// Tells the accounts what "full" means now.

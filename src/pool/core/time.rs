@@ -25,21 +25,23 @@ impl<S, W: Clone> Core<S, W> {
 
     /// When to call [`Self::expire`] next; always later than `now` if that was just done.
     pub fn next_deadline(&mut self, now: Instant) -> Option<Instant> {
+        self.stir = false;
+        self.armed = self.deadline(now);
+        self.armed
+    }
+
+    pub(in crate::pool) fn deadline(&self, now: Instant) -> Option<Instant> {
         let drained = match self.phase {
             Phase::Draining(until) => Some(until),
             _ => None,
         };
         let waited_for = self.queue.len() > 0;
         let wanting = waited_for || self.lacks_minimum();
-        let retry = if wanting { self.health.retry_at(now, waited_for) } else { None };
-        let soon = [drained, self.queue_deadline(), self.reserve_at(), retry, self.idle_watch(now)];
-        let idle = self.idle.iter().flat_map(|resting| {
-            let slot = &self.slots[resting.held.id().slot as usize];
-            [slot.expires, slot.idle_for.and_then(|idle_for| resting.since.checked_add(idle_for))]
-        });
-        self.armed = soon.into_iter().chain(idle).flatten().filter(|at| *at > now).min();
-        self.stir = false;
-        self.armed
+        let under_way = self.connecting.len();
+        let retry = if wanting { self.health.retry_at(now, under_way, waited_for) } else { None };
+        // Ages need no deadline of their own: idle servers are looked at often enough.
+        let all = [drained, self.queue_deadline(), self.reserve_at(), retry, self.idle_watch(now)];
+        all.into_iter().flatten().filter(|at| *at > now).min()
     }
 
     /// Nobody new gets a server; those who wait are served until `until`, then refused. Idle servers end now.
@@ -117,6 +119,13 @@ impl<S, W: Clone> Core<S, W> {
             }
         }
         self.plan(now);
+    }
+
+    /// Stirs the shell if it would come too late.
+    pub(super) fn arm(&mut self, now: Instant) {
+        if let Some(at) = self.deadline(now) {
+            self.arm_by(at);
+        }
     }
 
     /// One server is replaced at a time, and none while it isn't sure that another can be had.
