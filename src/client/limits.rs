@@ -19,7 +19,7 @@ impl Default for ClientLimits {
     fn default() -> Self {
         Self {
             max_clients: 10_000,
-            max_logins: 256,
+            max_logins: 2_000,
             statement_size: 1 << 20,
             client_statements: 16 << 20,
             shared_statements: 64 << 20,

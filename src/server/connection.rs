@@ -1,17 +1,113 @@
-//! One logged-in connection to a PostgreSQL backend.
+//! One connection to PostgreSQL: the socket, what we know of its session, and how it ends.
+//!
+//! Invariant: a connection is `close`d or `abandon`ed, never just dropped, so that whoever counts backends
+//! learns when this one has really ended.
 
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
+
+use super::cancel;
+use super::connect::Connector;
 use super::lend::Backend;
+use super::upstream::Host;
+use crate::net::stream::Stream;
+use crate::session::server::Ledger;
+use crate::session::settle::Baseline;
+use crate::wire::frame;
+use crate::wire::read;
+use crate::wire::startup::CancelKey;
+use crate::wire::tag::{backend, frontend};
+use crate::wire::write;
 
-/// Socket and what the backend has.
-#[derive(Debug)]
-pub struct Connection(());
+/// How long a backend may take to go after it was told to.
+const GOODBYE: Duration = Duration::from_secs(5);
+/// More than an idle server has to say at once; one that says more is closed.
+const IDLE_TALK: usize = 4096;
+
+pub struct Connection {
+    pub stream: Stream,
+    pub ledger: Ledger,
+    /// Some servers give none; then their queries can't be cancelled.
+    pub key: Option<CancelKey>,
+    /// The place that was really reached: cancels go there.
+    pub host: Host,
+    pub connector: Arc<Connector>,
+    /// Reset values of its settings, if the session's state is tracked.
+    pub baseline: Arc<Baseline>,
+    /// Whom the server was logged in as.
+    pub login_user: Arc<str>,
+}
 
 impl Backend for Connection {
+    /// Whether an idle connection is still there and silent, without entering the kernel when it is.
+    ///
+    /// What an idle server may say (a changed parameter, a notice) is taken in; everything else, its goodbye
+    /// included, means that it can't be lent any more.
     fn idle_check(&mut self) -> bool {
-        false
+        let mut context = Context::from_waker(Waker::noop());
+        if self.stream.poll_read_ready(&mut context).is_pending() {
+            return true;
+        }
+        let mut talk = [0; IDLE_TALK];
+        match self.stream.try_read(&mut talk) {
+            Ok(0) => false,
+            Ok(count) => self.take_in(&talk[..count]),
+            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        }
     }
 
-    async fn close(self: Box<Self>) {}
+    /// Says goodbye and waits until the backend has ended: PostgreSQL takes it off its list before it closes
+    /// the socket.
+    async fn close(mut self: Box<Self>) {
+        let goodbye = async {
+            let mut terminate = Vec::new();
+            write::bare(&mut terminate, frontend::TERMINATE);
+            let _ = self.stream.write_all(&terminate).await;
+            self.read_to_end().await;
+        };
+        let _ = timeout(GOODBYE, goodbye).await;
+    }
 
-    async fn abandon(self: Box<Self>) {}
+    /// Ends a backend that may be in the middle of something: cancels what it runs, then closes.
+    async fn abandon(mut self: Box<Self>) {
+        let ending = async {
+            if let Some(key) = &self.key {
+                let _ = cancel::send(&self.connector.dialer, &self.host, key).await;
+            }
+            let _ = self.stream.shutdown().await;
+            self.read_to_end().await;
+        };
+        let _ = timeout(GOODBYE, ending).await;
+    }
+
+}
+
+impl Connection {
+    fn take_in(&mut self, mut bytes: &[u8]) -> bool {
+        while !bytes.is_empty() {
+            let Ok(Some(head)) = frame::head(bytes) else { return false };
+            let Some((message, rest)) = bytes.split_at_checked(head.total) else { return false };
+            match head.tag {
+                backend::PARAMETER_STATUS => {
+                    let Ok((name, value)) = read::parameter_status(&message[frame::HEAD..]) else { return false };
+                    let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+                    self.ledger.params.set(&name, &value, &self.ledger.hasher);
+                }
+                backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => {}
+                _ => return false,
+            }
+            bytes = rest;
+        }
+        true
+    }
+
+    async fn read_to_end(&mut self) {
+        let mut discarded = [0; IDLE_TALK];
+        while matches!(self.stream.read(&mut discarded).await, Ok(1..)) {}
+    }
 }

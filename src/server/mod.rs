@@ -1,10 +1,16 @@
 //! One backend connection: open it, lend it, close it.
 
+pub mod ask;
+pub mod cancel;
+pub mod connect;
 pub mod connection;
-mod keeper;
+pub mod derive;
+pub mod keeper;
 pub mod lease;
 pub mod lend;
+pub mod open;
 pub mod pools;
+pub mod upstream;
+
 #[cfg(test)]
 mod tests;
-pub mod upstream;

@@ -1,3 +1,20 @@
-//! (to be written)
+//! One exchange between a client and a server: what the client believes, what the server has, the one queue
+//! of replies between them, and the proof that a server may be handed on.
+//!
+//! Two structs without a pointer to each other, [`client::ClientState`] and [`server::Ledger`], are borrowed
+//! by an [`exchange::Exchange`] for one message. PostgreSQL makes every reply: pgweir forwards it, drops what
+//! answers its own additions, or puts names back; it never invents one that PostgreSQL should give.
+#![deny(clippy::disallowed_methods)]
 
+pub mod answers;
 pub mod clean;
+pub mod client;
+pub mod exchange;
+pub mod params;
+pub mod pins;
+pub mod replies;
+pub mod requests;
+pub mod server;
+pub mod settings;
+pub mod settle;
+pub mod statements;
