@@ -70,7 +70,7 @@ fn code(text: &str) -> String {
     let (mut code, mut rest) = (String::with_capacity(text.len()), text);
     while let Some(c) = rest.chars().next() {
         let length = skip(rest);
-        let (skipped, after) = rest.split_at(length.unwrap_or(c.len_utf8()));
+        let (skipped, after) = rest.split_at(length.unwrap_or_else(|| c.len_utf8()));
         match length {
             Some(_) => code.extend(skipped.chars().map(|c| if c == '\n' { '\n' } else { ' ' })),
             None => code.push(c),
