@@ -38,27 +38,3 @@ impl Signals {
         Poll::Pending
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use std::future::poll_fn;
-
-    use rustix::process::{Signal as Raw, getpid, kill_process};
-
-    use super::*;
-
-    #[tokio::test]
-    async fn f62_both_signals_ask_to_stop_and_a_hangup_does_not() {
-        let mut signals = Signals::listen().expect("handlers can be set");
-        let send = |raw| kill_process(getpid(), raw).expect("our own process");
-
-        for raw in [Raw::TERM, Raw::INT] {
-            send(Raw::HUP);
-            send(raw);
-            poll_fn(|cx| signals.poll_stop(cx)).await;
-            // The hangup came first, so it is here as well.
-            let asked = poll_fn(|cx| Poll::Ready(signals.poll_stop(cx))).await;
-            assert_eq!(asked, Poll::Pending);
-        }
-    }
-}
