@@ -104,6 +104,7 @@ impl From<&Fault> for Closed {
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
             | Fault::Rejected { .. }
+            | Fault::PlanChanged
             | Fault::CommitInDoubt
             | Fault::ReplayFailed(_) => Self::Server,
             Fault::TooLarge { .. } | Fault::StatementBudget { .. } | Fault::StatementMode => Self::Protocol,

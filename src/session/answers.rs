@@ -7,8 +7,8 @@ use memchr::memmem;
 use super::exchange::{Exchange, Judged, ServerViolation};
 use super::replies::{Awaits, Fate, Reply, Slot, Undo};
 use super::server::Tx;
-use super::statements::server::Unnamed;
-use super::statements::shared::{PREFIX, Statement, StatementId};
+use super::statements::server::{Rows, Unnamed};
+use super::statements::shared::{PREFIX, Shape, Statement, StatementId};
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
@@ -37,6 +37,7 @@ impl Exchange<'_> {
             b::PARAMETER_STATUS => self.parameter_status()?,
             b::READY_FOR_QUERY => self.ready()?,
             b::COMMAND_COMPLETE => self.command_complete()?,
+            b::ROW_DESCRIPTION | b::NO_DATA => self.described(tag)?,
             _ => match self.server.replies.receive(tag)? {
                 Reply::Aside { ours: true } if tag == b::NOTICE_RESPONSE => Pass::Drop,
                 Reply::Aside { .. } | Reply::LateReady => Pass::On,
@@ -57,6 +58,24 @@ impl Exchange<'_> {
 
     fn body(&self) -> &[u8] {
         self.down.frame().ok().flatten().map_or(&[], |Frame { body, .. }| body)
+    }
+
+    /// What a statement's rows look like: known of the server's copy from now on, and told to the client if it
+    /// asked.
+    fn described(&mut self, tag: u8) -> Result<Pass, ServerViolation> {
+        let (pass, id) = match self.server.replies.receive(tag)? {
+            Reply::Done(slot) => (pass(&slot.fate), slot.statement),
+            Reply::More(slot) => (pass(&slot.fate), None),
+            _ => (Pass::On, None),
+        };
+        let shape = if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { id.and_then(|_| Shape::of(self.body())) };
+        if let (Some(id), Some(shape)) = (id, shape) {
+            self.server.statements.set_rows(id, Rows::Are(shape));
+            if pass == Pass::On {
+                self.client.statements.learn_shape(id, shape);
+            }
+        }
+        Ok(pass)
     }
 
     fn parameter_status(&mut self) -> Result<Pass, ServerViolation> {
@@ -252,6 +271,7 @@ impl Exchange<'_> {
     fn undo(&mut self, undo: Undo) {
         match undo {
             Undo::Nothing => {}
+            Undo::Asked { id } => self.server.statements.set_rows(id, Rows::Unknown),
             Undo::Parsed { name, id } => {
                 self.server.statements.remove(id);
                 if let Some(name) = name {

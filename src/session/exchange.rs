@@ -13,10 +13,12 @@ use super::client::ClientState;
 use super::replies::{Awaits, Fate, Mismatch, Undo};
 use super::server::Ledger;
 use super::settings::Interner;
-use super::statements::server::Copy;
+use super::statements::client::Held;
+use super::statements::server::{Copy, Rows};
 use super::statements::shared::{Registry, Stamp, Statement};
 use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
 use crate::wire::lane::Lane;
+use crate::wire::tag::frontend;
 use crate::wire::write;
 
 /// What all exchanges of a pool share.
@@ -71,6 +73,16 @@ pub enum Judged {
     ServerEnds,
 }
 
+/// Whether a client's statement may be used on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ensured {
+    Ready,
+    /// Not before the server has said what its rows look like.
+    Asked,
+    /// Its rows look otherwise than the client was told: "cached plan must not change result type".
+    Changed,
+}
+
 /// The server broke the protocol: nothing that comes from it can be trusted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ServerViolation {
@@ -99,6 +111,25 @@ impl Exchange<'_> {
         }
     }
 
+    /// As [`Self::ensure`], for a statement of the client's whose rows it may have been told of: it gets rows that
+    /// look so or PostgreSQL's error, however young the server's copy is.
+    pub(super) fn ensure_held(&mut self, held: &Held) -> Ensured {
+        self.ensure(&held.statement, held.stamp, Fate::Swallow);
+        let (id, Some(told)) = (held.statement.id, held.shape) else { return Ensured::Ready };
+        match self.server.statements.rows(id) {
+            Rows::Are(shape) if shape == told => Ensured::Ready,
+            Rows::Are(_) => Ensured::Changed,
+            Rows::Asked => Ensured::Asked,
+            Rows::Unknown => {
+                write::describe_statement(self.up.out(), &id.server_name());
+                write::bare(self.up.out(), frontend::FLUSH);
+                self.server.sent(Awaits::Describe, Fate::Swallow, Some(id), Undo::Asked { id });
+                self.server.statements.set_rows(id, Rows::Asked);
+                Ensured::Asked
+            }
+        }
+    }
+
     /// Closes the server's copy, if it has one.
     pub(super) fn close_copy(&mut self, statement: &Statement, fate: Fate) {
         if let Some(copy) = self.server.statements.remove(statement.id) {
@@ -112,7 +143,7 @@ impl Exchange<'_> {
         write::parse(self.up.out(), &statement.id.server_name(), &statement.definition);
         self.server.sent(Awaits::Parse, fate, Some(statement.id), Undo::Parsed { name, id: statement.id });
         let pipeline = self.server.pipeline();
-        self.server.statements.insert(statement.id, Copy { stamp, pipeline });
+        self.server.statements.insert(statement.id, Copy { stamp, pipeline, rows: Rows::Unknown });
         while let Some((id, copy)) = self.server.statements.evict(pipeline) {
             write::close_statement(self.up.out(), &id.server_name());
             self.sent(Awaits::Close, Fate::Swallow, Undo::ClosedOnServer { id, copy });

@@ -55,6 +55,8 @@ pub enum Fate {
 #[derive(Debug)]
 pub enum Undo {
     Nothing,
+    /// The server was asked what a statement's rows look like.
+    Asked { id: StatementId },
     /// A Parse, under the client's name if it is the client's own.
     Parsed { name: Option<Box<[u8]>>, id: StatementId },
     /// The unnamed statement of the server, and of the client if the request was the client's.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::exchange::{Exchange, Judged};
+use super::exchange::{Ensured, Exchange, Judged};
 use super::replies::{Awaits, Fate, Undo};
 use super::statements::client::Held;
 use super::statements::server::Unnamed;
@@ -227,7 +227,7 @@ impl Exchange<'_> {
         let stamp = statement.next_stamp();
         self.close_copy(&statement, Fate::Swallow);
         self.parse_copy(&statement, stamp, Fate::Forward, Some(name.clone()));
-        self.client.statements.insert(name, Held { statement, stamp });
+        self.client.statements.insert(name, Held { statement, stamp, shape: None });
         Ok(Judged::Moved)
     }
 
@@ -266,8 +266,15 @@ impl Exchange<'_> {
         let name = bind.statement;
         match self.client.statements.get(name).cloned() {
             Some(held) => {
+                match self.ensure_held(&held) {
+                    Ensured::Ready => {}
+                    Ensured::Asked => return Ok(Judged::NeedsMore),
+                    Ensured::Changed => {
+                        self.up.discard(total);
+                        return self.fail_batch(Fault::PlanChanged);
+                    }
+                }
                 self.client.touch.add(&held.statement.analysis);
-                self.ensure(&held.statement, held.stamp, Fate::Swallow);
                 let server_name = held.statement.id.server_name();
                 self.rebind(&portal, &server_name, names, total, Some(&held.statement));
             }

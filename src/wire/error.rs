@@ -32,6 +32,9 @@ pub fn write(out: &mut Vec<u8>, fault: &Fault, phase: Phase) {
         if let Some(hint) = fault.hint() {
             field(b'H', hint);
         }
+        if let Some(routine) = fault.routine() {
+            field(b'R', routine);
+        }
         out.push(0);
     });
 }

@@ -43,7 +43,7 @@ pub enum Fault {
     RefusedByRule(&'static str),
     #[error("database \"{0}\" does not exist")]
     UnknownDatabase(String),
-    #[error("pgweir: login took longer than {}", .0.as_secs_f32())]
+    #[error("pgweir: login took longer than {} s", .0.as_secs_f32())]
     LoginTimeout(Duration),
     #[error("pgweir: all {limit} client connections are in use")]
     TooManyClients { limit: u32 },
@@ -58,6 +58,10 @@ pub enum Fault {
     /// PostgreSQL's own refusal of a server that the client needs.
     #[error("{message}")]
     Rejected { sqlstate: SqlState, message: String },
+    /// PostgreSQL's words: the statement was parsed anew on another server, where its rows look otherwise than the
+    /// client was told. Drivers know it by its routine and prepare again.
+    #[error("cached plan must not change result type")]
+    PlanChanged,
     #[error("canceling statement due to user request")]
     Cancelled,
     #[error("pgweir: canceling statement due to query timeout ({} s)", .0.as_secs_f32())]
@@ -94,7 +98,7 @@ impl Fault {
     pub fn sqlstate(&self) -> SqlState {
         match self {
             Self::ProtocolViolation(_) => SqlState::PROTOCOL_VIOLATION,
-            Self::UnsupportedProtocol { .. } | Self::Unsupported(_) | Self::StatementMode => {
+            Self::UnsupportedProtocol { .. } | Self::Unsupported(_) | Self::StatementMode | Self::PlanChanged => {
                 SqlState::FEATURE_NOT_SUPPORTED
             }
             Self::LoginFailed { .. } => SqlState::INVALID_PASSWORD,
@@ -125,6 +129,7 @@ impl Fault {
             | Self::QueueTimeout { .. }
             | Self::ServerUnreachable { .. }
             | Self::Rejected { .. }
+            | Self::PlanChanged
             | Self::Cancelled
             | Self::QueryTimeout(_)
             | Self::ServerLost
@@ -173,6 +178,11 @@ impl Fault {
             }
             _ => return None,
         })
+    }
+
+    /// The function of PostgreSQL that would report it, where drivers look at that.
+    pub fn routine(&self) -> Option<&'static str> {
+        matches!(self, Self::PlanChanged).then_some("RevalidateCachedQuery")
     }
 
     /// Numbers behind the sentence.

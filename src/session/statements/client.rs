@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::shared::{Stamp, Statement, StatementId};
+use super::shared::{Shape, Stamp, Statement, StatementId};
 
 /// One name of one client.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Held {
     pub statement: Arc<Statement>,
     /// When this client parsed it.
     pub stamp: Stamp,
+    /// What the client was told of its rows since.
+    pub shape: Option<Shape>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +50,12 @@ impl ClientStatements {
         named.retain(|name, _| survives(name));
         self.bytes = named.values().map(|held| held.statement.definition.len() as u64).sum();
         self.drop_empty();
+    }
+
+    /// The client was told what a statement's rows look like.
+    pub fn learn_shape(&mut self, id: StatementId, shape: Shape) {
+        let named = self.named.iter_mut().flat_map(|named| named.values_mut());
+        named.filter(|held| held.statement.id == id).for_each(|held| held.shape = Some(shape));
     }
 
     fn drop_empty(&mut self) {

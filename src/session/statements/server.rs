@@ -3,7 +3,7 @@
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
-use super::shared::{Stamp, StatementId};
+use super::shared::{Shape, Stamp, StatementId};
 
 /// A statement on this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +11,17 @@ pub struct Copy {
     pub stamp: Stamp,
     /// The last pipeline that used it.
     pub pipeline: u64,
+    pub rows: Rows,
+}
+
+/// What is known of a copy's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    #[default]
+    Unknown,
+    /// The server is being asked.
+    Asked,
+    Are(Shape),
 }
 
 #[derive(Debug)]
@@ -45,6 +56,16 @@ impl ServerStatements {
         let Some(copy) = self.copies.get_mut(&id) else { return false };
         copy.pipeline = pipeline;
         copy.stamp >= wanted
+    }
+
+    pub fn rows(&self, id: StatementId) -> Rows {
+        self.copies.peek(&id).map_or(Rows::Unknown, |copy| copy.rows)
+    }
+
+    pub fn set_rows(&mut self, id: StatementId, rows: Rows) {
+        if let Some(copy) = self.copies.peek_mut(&id) {
+            copy.rows = rows;
+        }
     }
 
     pub fn insert(&mut self, id: StatementId, copy: Copy) {
@@ -91,7 +112,7 @@ mod tests {
     use super::*;
 
     fn copy(pipeline: u64) -> Copy {
-        Copy { stamp: Stamp(1), pipeline }
+        Copy { stamp: Stamp(1), pipeline, rows: Rows::Unknown }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Statement texts, shared by all that prepared them.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::ops::Deref;
 use std::sync::Arc;
@@ -66,6 +67,30 @@ pub struct Stamp(pub u64);
 impl Stamp {
     /// Older than any Parse: a copy known to be stale.
     pub const STALE: Self = Self(0);
+}
+
+/// What a statement's rows look like, as far as PostgreSQL minds when it reuses a plan: names, types and type
+/// modifiers of the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape(u64);
+
+impl Shape {
+    /// Of a statement that returns no rows.
+    pub const NO_ROWS: Self = Self(0);
+
+    /// Reads a RowDescription's body; `None` if it is malformed.
+    pub fn of(body: &[u8]) -> Option<Self> {
+        let mut hasher = DefaultHasher::new();
+        let (count, mut rest) = body.split_first_chunk::<2>()?;
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (name, after) = read::text(rest)?;
+            // Table, column, type, length, modifier, format.
+            let (fixed, after) = after.split_at_checked(18)?;
+            (name, &fixed[6..10], &fixed[12..16]).hash(&mut hasher);
+            rest = after;
+        }
+        Some(Self(hasher.finish() | 1))
+    }
 }
 
 #[derive(Debug)]
