@@ -3,7 +3,7 @@
 //! The rooms of the house, from the ground up. A room uses only rooms above it in this list
 //! (`tests/tidy.rs` holds that); `docs/architecture.md` shows the way of a query through them.
 #![forbid(unsafe_code)]
-#![allow(clippy::disallowed_methods)]
+#![allow(clippy::disallowed_methods)] // the pure rooms deny them
 
 // Ground: bytes and words. No socket, clock, task or environment.
 pub mod meter;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use pgweir::meter::counters::Counters;
 use pgweir::observe::exposition::Exposition;
 use pgweir::wire::fault::{Fault, Phase, Severity};
+use pgweir::wire::sqlstate::SqlState;
 
 const DOCUMENT: &str = include_str!("../docs/errors.md");
 
@@ -22,10 +23,15 @@ fn examples() -> Vec<Fault> {
         Fault::UnknownDatabase("shop".to_owned()),
         Fault::LoginTimeout(seconds(10)),
         Fault::TooManyClients { limit: 10_000 },
-        Fault::TooManyLogins { limit: 256 },
+        Fault::TooManyLogins { limit: 2_000 },
         Fault::QueueFull { pool: pool(), size: 20, limit: 10_000 },
         Fault::QueueTimeout { pool: pool(), size: 20, pinned: 3, waited: seconds(120) },
         Fault::ServerUnreachable { pool: pool(), why: "connection refused".to_owned() },
+        Fault::Rejected {
+            sqlstate: SqlState(*b"28000"),
+            message: "role \"app\" is not permitted to log in".to_owned(),
+        },
+        Fault::PlanChanged,
         Fault::Cancelled,
         Fault::QueryTimeout(seconds(30)),
         Fault::TransactionTimeout(seconds(60)),
@@ -34,6 +40,7 @@ fn examples() -> Vec<Fault> {
         Fault::WriteStall(seconds(60)),
         Fault::ServerLost,
         Fault::CommitInDoubt,
+        Fault::StatementMode,
         Fault::Shutdown,
         Fault::TooLarge { what: "Parse message", size: 2_000_000, limit: 1 << 20 },
         Fault::StatementBudget { limit: 16 << 20 },

@@ -48,6 +48,15 @@ pub(super) enum Command {
 
 #[derive(Debug, ClapArgs)]
 pub(super) struct DemoOptions {
+    /// Clients that connect
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) clients: u32,
+    /// Servers behind pgweir
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) servers: u32,
+    /// How long the load runs
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) seconds: u32,
     /// Leave PostgreSQL and pgweir running at the end, until Ctrl-C
     #[arg(long)]
     pub(super) keep: bool,

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use super::args::DemoOptions;
-use super::fail;
+use crate::demo;
 
 pub(super) fn demo(options: &DemoOptions) -> ExitCode {
-    fail(&format!("the demo is not part of this build (keep: {})", options.keep))
+    let DemoOptions { clients, servers, seconds, keep } = *options;
+    demo::run(&demo::Options { clients, servers, seconds, keep, programs: None })
 }

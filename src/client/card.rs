@@ -94,8 +94,7 @@ impl Registry {
             let step = self.next.fetch_add(1, Ordering::Relaxed) % (i32::MAX as u32 - FIRST_PID);
             let pid = (FIRST_PID + step) as i32;
             if let dashmap::Entry::Vacant(vacant) = self.cards.entry(pid) {
-                let card =
-                    Arc::new(Card { pid, secret, signals: AtomicU8::new(0), waker: OnceLock::new() });
+                let card = Arc::new(Card { pid, secret, signals: AtomicU8::new(0), waker: OnceLock::new() });
                 vacant.insert(card.clone());
                 return Entry { registry: self, card };
             }

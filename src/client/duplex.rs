@@ -258,7 +258,8 @@ impl Duplex<'_> {
             return;
         }
         cancels.fetch_add(1, Ordering::Relaxed);
-        let (card, host, connector) = (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
+        let (card, host, connector) =
+            (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
         tokio::spawn(async move {
             if let Err(error) = cancel::send(&connector.dialer, &host, &key).await {
                 tracing::warn!(%error, "cancel request failed");
@@ -298,7 +299,11 @@ impl Duplex<'_> {
 }
 
 /// Reads once into a lane; a read that fills the buffer makes the next one larger.
-pub(super) fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<io::Result<usize>> {
+pub(super) fn poll_read(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    lane: &mut Lane,
+) -> Poll<io::Result<usize>> {
     let room = lane.room();
     if room.is_empty() {
         return Poll::Pending;
@@ -314,7 +319,11 @@ pub(super) fn poll_read(stream: &mut Stream, cx: &mut Context<'_>, lane: &mut La
 }
 
 /// Writes once what a lane has to say; made bytes and the run behind them in one call.
-pub(super) fn poll_write(stream: &mut Stream, cx: &mut Context<'_>, lane: &mut Lane) -> Poll<io::Result<usize>> {
+pub(super) fn poll_write(
+    stream: &mut Stream,
+    cx: &mut Context<'_>,
+    lane: &mut Lane,
+) -> Poll<io::Result<usize>> {
     let stream = Pin::new(stream);
     let written = match lane.output() {
         (made, []) => stream.poll_write(cx, made),

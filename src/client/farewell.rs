@@ -45,7 +45,8 @@ impl Client {
     fn poll_skip(&mut self, cx: &mut Context<'_>, only_one: bool) -> Poll<Result<(), End>> {
         loop {
             let lanes = self.working();
-            let frame = lanes.up.frame().map_err(|bad| End::Fault(Fault::ProtocolViolation(bad.to_string())))?;
+            let frame =
+                lanes.up.frame().map_err(|bad| End::Fault(Fault::ProtocolViolation(bad.to_string())))?;
             match frame.map(|frame| (frame.tag, frame.total)) {
                 Some((f::TERMINATE, _)) => return Poll::Ready(Err(End::Goodbye)),
                 Some((tag, total)) => {
@@ -136,7 +137,11 @@ impl Client {
         let may_have_committed = owes
             && (lease.ledger.tx == Tx::Idle
                 || !self.home.shared.limits.track_state
-                || self.state.touch.effects.intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
+                || self
+                    .state
+                    .touch
+                    .effects
+                    .intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
         if may_have_committed { Fault::CommitInDoubt } else { Fault::ServerLost }
     }
 
@@ -202,7 +207,8 @@ impl Client {
             lanes.give_back();
         }
         let (shared, mode) = (self.home.shared.clone(), self.home.mode);
-        let touched = !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
+        let touched =
+            !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
         let sticky = self.state.pins.is_sticky() || self.state.touch.effects.intersects(UNCLEARABLE);
         drop(self);
         if let Some(lease) = lease

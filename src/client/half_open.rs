@@ -29,7 +29,11 @@ pub(super) enum HalfOpen {
     Open,
     Closed,
     /// It was written to; the next look is at `at`.
-    Probed { at: Instant, pause: Duration, alarm: Alarm },
+    Probed {
+        at: Instant,
+        pause: Duration,
+        alarm: Alarm,
+    },
 }
 
 /// The client is gone.
@@ -45,10 +49,16 @@ impl HalfOpen {
     }
 
     /// To be called between two messages to the client; wakes the task for the next look.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, stream: &mut Stream, told: &Params) -> Result<(), Gone> {
+    pub(super) fn poll_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        told: &Params,
+    ) -> Result<(), Gone> {
         if let Self::Closed = self {
             probe(cx, stream, told)?;
-            *self = Self::Probed { at: Instant::now() + FIRST_LOOK, pause: FIRST_LOOK, alarm: Alarm::default() };
+            *self =
+                Self::Probed { at: Instant::now() + FIRST_LOOK, pause: FIRST_LOOK, alarm: Alarm::default() };
         }
         let Self::Probed { at, pause, alarm } = self else { return Ok(()) };
         while alarm.poll(cx, *at).is_ready() {

@@ -141,7 +141,14 @@ impl House {
         Arc::new(Home { pool, shared, known, mode, deadlines, counters })
     }
 
-    fn source(&self, found: &Database, database: &str, user: &str, shared: &Arc<Shared>, known: &Arc<Known>) -> Source {
+    fn source(
+        &self,
+        found: &Database,
+        database: &str,
+        user: &str,
+        shared: &Arc<Shared>,
+        known: &Arc<Known>,
+    ) -> Source {
         let upstream = found.upstream.clone();
         let login_user = upstream.user.as_deref().unwrap_or(user);
         Source {

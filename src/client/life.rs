@@ -102,7 +102,9 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
 /// Finds the client's pool and learns what its servers report, then lets it in.
 async fn admit(guest: Guest, house: &House) -> Result<Ready<'_>, Option<Fault>> {
     match prepare(&guest, house).await {
-        Ok((home, profile, params, place)) => welcome(guest, house, home, profile, params, place).await.map_err(|()| None),
+        Ok((home, profile, params, place)) => {
+            welcome(guest, house, home, profile, params, place).await.map_err(|()| None)
+        }
         Err(fault) => {
             login::refuse(guest, &fault).await;
             Err(Some(fault))
@@ -182,7 +184,12 @@ async fn welcome<'a>(
 
 /// The application's name is the only startup parameter that isn't part of the profile: it is set on whatever
 /// server the client gets.
-fn startup_settings(home: &Home, application_name: Option<&str>, params: &mut Params, house: &House) -> Arc<Settings> {
+fn startup_settings(
+    home: &Home,
+    application_name: Option<&str>,
+    params: &mut Params,
+    house: &House,
+) -> Arc<Settings> {
     let interner = &home.shared.settings;
     match application_name {
         Some(name) if params.get("application_name") != Some(name) => {

@@ -153,9 +153,20 @@ impl Client {
         Ok(match frame.tag {
             f::TERMINATE => Beginning::Goodbye,
             f::COPY_DATA | f::COPY_DONE | f::COPY_FAIL => Beginning::Late(frame.total),
-            f::QUERY | f::PARSE | f::BIND | f::DESCRIBE | f::CLOSE | f::EXECUTE | f::SYNC | f::FLUSH
+            f::QUERY
+            | f::PARSE
+            | f::BIND
+            | f::DESCRIBE
+            | f::CLOSE
+            | f::EXECUTE
+            | f::SYNC
+            | f::FLUSH
             | f::FUNCTION_CALL => {
-                if frame.is_whole() || Lane::must_stream(frame.total) { Beginning::Request } else { Beginning::Nothing }
+                if frame.is_whole() || Lane::must_stream(frame.total) {
+                    Beginning::Request
+                } else {
+                    Beginning::Nothing
+                }
             }
             tag => return Err(unexpected(tag)),
         })

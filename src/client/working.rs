@@ -20,6 +20,8 @@ pub(super) struct Working {
 const SPARE: usize = 32;
 
 thread_local! {
+    // Boxed, so that a client that takes one moves a pointer.
+    #[allow(clippy::vec_box)]
     static SPARES: RefCell<Vec<Box<Working>>> = const { RefCell::new(Vec::new()) };
 }
 

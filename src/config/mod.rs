@@ -18,6 +18,7 @@ pub mod origin;
 pub mod pgbouncer;
 pub mod plan;
 pub mod report;
+pub mod shutdown;
 pub mod source;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use std::path::{Path, PathBuf};
 pub use address::{Listen, TcpAddress};
 pub use plan::{Database, Databases, Http, Log, LogFormat, Plan};
 pub use report::Report;
+pub use shutdown::Shutdown;
 pub use source::environment::Environment;
 
 use layer::{Draft, Setting};

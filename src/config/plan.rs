@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::auth::users::Users;
 use crate::client::deadline::Deadlines;
 use crate::client::limits::ClientLimits;
-use crate::lifecycle::settings::Shutdown;
+use crate::config::shutdown::Shutdown;
 use crate::pool::settings::{PoolSettings, Totals};
 use crate::server::upstream::Upstream;
 

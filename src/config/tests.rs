@@ -1,3 +1,5 @@
+//! Sources, precedence, diagnostics.
+
 use std::path::Path;
 use std::time::Duration;
 

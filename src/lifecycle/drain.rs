@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::settings::Shutdown;
+use crate::config::shutdown::Shutdown;
 use crate::observe::readiness::Readiness;
 
 /// For clients that are ended to hear why, and for listeners to close.

@@ -2,5 +2,4 @@
 
 pub mod drain;
 pub mod run;
-pub mod settings;
 pub mod signals;

@@ -144,8 +144,15 @@ impl Connection {
                 self.ledger.unsynced = false;
                 return Ok(true);
             }
-            b::PARSE_COMPLETE | b::BIND_COMPLETE | b::CLOSE_COMPLETE | b::ROW_DESCRIPTION | b::NO_DATA
-            | b::COMMAND_COMPLETE | b::EMPTY_QUERY_RESPONSE | b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE => {}
+            b::PARSE_COMPLETE
+            | b::BIND_COMPLETE
+            | b::CLOSE_COMPLETE
+            | b::ROW_DESCRIPTION
+            | b::NO_DATA
+            | b::COMMAND_COMPLETE
+            | b::EMPTY_QUERY_RESPONSE
+            | b::NOTICE_RESPONSE
+            | b::NOTIFICATION_RESPONSE => {}
             _ => return Err(AskError::Protocol),
         }
         Ok(false)

@@ -84,7 +84,6 @@ impl Backend for Connection {
         };
         let _ = timeout(GOODBYE, ending).await;
     }
-
 }
 
 impl Connection {
@@ -94,7 +93,9 @@ impl Connection {
             let Some((message, rest)) = bytes.split_at_checked(head.total) else { return false };
             match head.tag {
                 backend::PARAMETER_STATUS => {
-                    let Ok((name, value)) = read::parameter_status(&message[frame::HEAD..]) else { return false };
+                    let Ok((name, value)) = read::parameter_status(&message[frame::HEAD..]) else {
+                        return false;
+                    };
                     let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                     self.ledger.params.set(&name, &value, &self.ledger.hasher);
                 }

@@ -51,7 +51,11 @@ impl Known {
     }
 
     fn baseline(&self, profile: ProfileId) -> Option<Arc<Baseline>> {
-        self.profiles.lock().iter().find(|(known, ..)| *known == profile).map(|(.., baseline)| baseline.clone())
+        self.profiles
+            .lock()
+            .iter()
+            .find(|(known, ..)| *known == profile)
+            .map(|(.., baseline)| baseline.clone())
     }
 
     fn learn(&self, profile: ProfileId, params: Params, baseline: Arc<Baseline>) {
@@ -81,7 +85,8 @@ impl Source {
             minor: 0,
         };
         let deadline = Instant::now() + self.connect_timeout;
-        let established = self.connector.connect(&target, deadline).await.map_err(|error| open_error(&error))?;
+        let established =
+            self.connector.connect(&target, deadline).await.map_err(|error| open_error(&error))?;
         let mut connection = Box::new(self.connection(established));
         if self.shared.limits.track_state {
             connection.baseline = self.learn_baseline(&mut connection, profile.id).await?;
@@ -118,7 +123,11 @@ impl Source {
         }
     }
 
-    async fn learn_baseline(&self, connection: &mut Connection, profile: ProfileId) -> Result<Arc<Baseline>, OpenError> {
+    async fn learn_baseline(
+        &self,
+        connection: &mut Connection,
+        profile: ProfileId,
+    ) -> Result<Arc<Baseline>, OpenError> {
         if let Some(known) = self.known.baseline(profile) {
             return Ok(known);
         }
@@ -137,7 +146,9 @@ impl Source {
 fn open_error(error: &ConnectError) -> OpenError {
     let kind = match error {
         ConnectError::Refused { sqlstate: SqlState::TOO_MANY_CONNECTIONS, .. } => OpenErrorKind::TooMany,
-        ConnectError::Refused { sqlstate: SqlState::CANNOT_CONNECT_NOW | SqlState::ADMIN_SHUTDOWN, .. }
+        ConnectError::Refused {
+            sqlstate: SqlState::CANNOT_CONNECT_NOW | SqlState::ADMIN_SHUTDOWN, ..
+        }
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,

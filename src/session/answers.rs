@@ -68,7 +68,8 @@ impl Exchange<'_> {
             Reply::More(slot) => (pass(&slot.fate), None),
             _ => (Pass::On, None),
         };
-        let shape = if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { id.and_then(|_| Shape::of(self.body())) };
+        let shape =
+            if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { id.and_then(|_| Shape::of(self.body())) };
         if let (Some(id), Some(shape)) = (id, shape) {
             self.server.statements.set_rows(id, Rows::Are(shape));
             if pass == Pass::On {
@@ -79,7 +80,9 @@ impl Exchange<'_> {
     }
 
     fn parameter_status(&mut self) -> Result<Pass, ServerViolation> {
-        let Reply::Aside { ours } = self.server.replies.receive(b::PARAMETER_STATUS)? else { return Ok(Pass::On) };
+        let Reply::Aside { ours } = self.server.replies.receive(b::PARAMETER_STATUS)? else {
+            return Ok(Pass::On);
+        };
         let frame = self.down.frame()?.expect("judged just now");
         let (name, value) = read::parameter_status(frame.body)?;
         let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
@@ -157,9 +160,12 @@ impl Exchange<'_> {
     fn deallocated_all(&mut self) {
         self.server.questions = 0;
         let replies = &self.server.replies;
-        let parsed_behind = |wanted: &dyn Fn(&Undo) -> bool| replies.behind_front().any(|slot| wanted(&slot.undo));
+        let parsed_behind =
+            |wanted: &dyn Fn(&Undo) -> bool| replies.behind_front().any(|slot| wanted(&slot.undo));
         self.client.statements.retain(|name| {
-            parsed_behind(&|undo| matches!(undo, Undo::Parsed { name: Some(parsed), .. } if **parsed == *name))
+            parsed_behind(
+                &|undo| matches!(undo, Undo::Parsed { name: Some(parsed), .. } if **parsed == *name),
+            )
         });
         self.server.statements.retain(|id| {
             parsed_behind(&|undo| matches!(undo, Undo::Parsed { id: parsed, .. } if *parsed == id))

@@ -27,7 +27,15 @@ pub struct ClientState {
 
 impl ClientState {
     pub fn new(settings: Arc<Settings>, told: Params) -> Self {
-        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), pins: Pins::default(), cancel_reason: None, deallocating: Vec::new() }
+        Self {
+            statements: ClientStatements::default(),
+            settings,
+            told,
+            touch: Touch::default(),
+            pins: Pins::default(),
+            cancel_reason: None,
+            deallocating: Vec::new(),
+        }
     }
 }
 
@@ -67,7 +75,10 @@ impl Touch {
     pub fn changes_dialect(&self) -> bool {
         self.effects.intersects(Effects::GUC.or(Effects::GUC_ALL).or(Effects::OPAQUE))
             && (self.effects.contains(Effects::GUC_ALL)
-                || self.names.iter().any(|name| matches!(&**name, "standard_conforming_strings" | "client_encoding")))
+                || self
+                    .names
+                    .iter()
+                    .any(|name| matches!(&**name, "standard_conforming_strings" | "client_encoding")))
     }
 
     pub fn clear(&mut self) {

@@ -139,7 +139,13 @@ impl Exchange<'_> {
     }
 
     /// Parses `statement` under its name on servers; `name` is the client's, if the Parse is the client's own.
-    pub(super) fn parse_copy(&mut self, statement: &Statement, stamp: Stamp, fate: Fate, name: Option<Box<[u8]>>) {
+    pub(super) fn parse_copy(
+        &mut self,
+        statement: &Statement,
+        stamp: Stamp,
+        fate: Fate,
+        name: Option<Box<[u8]>>,
+    ) {
         write::parse(self.up.out(), &statement.id.server_name(), &statement.definition);
         self.server.sent(Awaits::Parse, fate, Some(statement.id), Undo::Parsed { name, id: statement.id });
         let pipeline = self.server.pipeline();

@@ -10,6 +10,7 @@ pub mod answers;
 pub mod clean;
 pub mod client;
 pub mod exchange;
+mod extended;
 pub mod params;
 pub mod pins;
 pub mod replies;

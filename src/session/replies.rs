@@ -15,9 +15,9 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
+use super::statements::client::Held;
 use super::statements::server::{Copy, Unnamed};
 use super::statements::shared::{Statement, StatementId};
-use super::statements::client::Held;
 use crate::wire::fault::Fault;
 use crate::wire::tag::backend as b;
 
@@ -56,13 +56,27 @@ pub enum Fate {
 pub enum Undo {
     Nothing,
     /// The server was asked what a statement's rows look like.
-    Asked { id: StatementId },
+    Asked {
+        id: StatementId,
+    },
     /// A Parse, under the client's name if it is the client's own.
-    Parsed { name: Option<Box<[u8]>>, id: StatementId },
+    Parsed {
+        name: Option<Box<[u8]>>,
+        id: StatementId,
+    },
     /// The unnamed statement of the server, and of the client if the request was the client's.
-    Unnamed { client: Option<Option<Arc<Statement>>>, server: Unnamed },
-    ClosedByClient { name: Box<[u8]>, held: Held },
-    ClosedOnServer { id: StatementId, copy: Copy },
+    Unnamed {
+        client: Option<Option<Arc<Statement>>>,
+        server: Unnamed,
+    },
+    ClosedByClient {
+        name: Box<[u8]>,
+        held: Held,
+    },
+    ClosedOnServer {
+        id: StatementId,
+        copy: Copy,
+    },
 }
 
 #[derive(Debug)]
@@ -79,7 +93,10 @@ enum Copying {
     No,
     /// Syncs sent during the copy: the server drops them, unless the copy had failed already. `ended`: the
     /// client has sent CopyDone or CopyFail, so what follows is no longer part of the copy.
-    In { syncs: u32, ended: bool },
+    In {
+        syncs: u32,
+        ended: bool,
+    },
     Out,
 }
 

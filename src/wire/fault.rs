@@ -98,9 +98,10 @@ impl Fault {
     pub fn sqlstate(&self) -> SqlState {
         match self {
             Self::ProtocolViolation(_) => SqlState::PROTOCOL_VIOLATION,
-            Self::UnsupportedProtocol { .. } | Self::Unsupported(_) | Self::StatementMode | Self::PlanChanged => {
-                SqlState::FEATURE_NOT_SUPPORTED
-            }
+            Self::UnsupportedProtocol { .. }
+            | Self::Unsupported(_)
+            | Self::StatementMode
+            | Self::PlanChanged => SqlState::FEATURE_NOT_SUPPORTED,
             Self::LoginFailed { .. } => SqlState::INVALID_PASSWORD,
             Self::RefusedByRule(_) => SqlState::INVALID_AUTHORIZATION,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,

@@ -1,3 +1,5 @@
+//! Lanes: order, segmentation, long messages, memory.
+
 use super::*;
 use crate::wire::write;
 

@@ -1,3 +1,5 @@
+//! Logins of clients by each method.
+
 use super::super::respond::{Account as Us, Reply, Responder};
 use super::super::secret::Secret;
 use super::super::users::Users;

@@ -1,3 +1,5 @@
+//! Logging in to servers, hostile ones among them.
+
 use super::super::scram::server::Server;
 use super::super::scram::{Derivation, Verifier};
 use super::*;

@@ -1,3 +1,5 @@
+//! SCRAM in both roles: vectors, cross-checks, hostile peers.
+
 use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use proptest::collection::vec;
 use proptest::prelude::*;

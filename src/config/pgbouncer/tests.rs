@@ -1,3 +1,5 @@
+//! PgBouncer's files.
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 

@@ -1,3 +1,5 @@
+//! Addresses and listeners.
+
 use std::os::unix::net::UnixListener as StdUnixListener;
 
 use tokio::net::{TcpStream, UnixStream};

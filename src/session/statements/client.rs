@@ -18,10 +18,12 @@ pub struct Held {
     pub shape: Option<Shape>,
 }
 
+type Named = HashMap<Box<[u8]>, Held, foldhash::fast::RandomState>;
+
 #[derive(Debug, Default)]
 pub struct ClientStatements {
     /// Boxed and absent until the first named Parse: most idle clients have none.
-    named: Option<Box<HashMap<Box<[u8]>, Held, foldhash::fast::RandomState>>>,
+    named: Option<Box<Named>>,
     /// Bytes of all definitions in `named`.
     bytes: u64,
     pub unnamed: Option<Arc<Statement>>,

@@ -1,3 +1,5 @@
+//! First packets, good and bad.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 

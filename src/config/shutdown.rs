@@ -1,4 +1,4 @@
-//! How the process ends.
+//! How the process ends: what may be set of it.
 
 use std::time::Duration;
 
