@@ -26,9 +26,12 @@ pub(super) enum Overdue {
     Client(Fault),
 }
 
+/// Made when the first span begins: most clients never need one.
 #[derive(Debug, Default)]
-pub(super) struct Clock {
-    deadlines: Deadlines,
+pub(super) struct Clock(Option<Box<Spans>>);
+
+#[derive(Debug, Default)]
+struct Spans {
     alarm: Alarm,
     query: Option<Instant>,
     cancelled: Option<Instant>,
@@ -38,79 +41,91 @@ pub(super) struct Clock {
     rest: Option<Instant>,
 }
 
-impl Clock {
-    pub(super) fn new(deadlines: Deadlines) -> Self {
-        Self { deadlines, ..Self::default() }
-    }
+/// What goes on between a client and its server.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Doing {
+    /// The server has something to answer.
+    pub owed: bool,
+    /// A transaction is open.
+    pub in_transaction: bool,
+    /// An answer waits for the client to read.
+    pub stalled: bool,
+    /// The client has no server and asks for nothing.
+    pub resting: bool,
+}
 
+impl Clock {
     /// The client took some of its answer.
     pub(super) fn client_reads(&mut self) {
-        self.stall = None;
+        if let Some(spans) = &mut self.0 {
+            spans.stall = None;
+        }
     }
 
     /// A transaction ended, or the lease did.
     pub(super) fn released(&mut self) {
-        (self.query, self.cancelled, self.transaction, self.pause) = (None, None, None, None);
-    }
-
-    /// Ready when something took too long. `owed`: the server has something to answer; `in_transaction`: one is
-    /// open; `stalled`: an answer waits for the client to read.
-    pub(super) fn poll(
-        &mut self,
-        cx: &mut Context<'_>,
-        owed: bool,
-        in_transaction: bool,
-        stalled: bool,
-    ) -> Poll<Overdue> {
-        let Deadlines { query, transaction, idle_in_transaction, write_stall, .. } = self.deadlines;
-        follow(&mut self.query, query.is_some() && owed);
-        follow(&mut self.transaction, transaction.is_some() && in_transaction);
-        follow(&mut self.pause, idle_in_transaction.is_some() && in_transaction && !owed && !stalled);
-        follow(&mut self.stall, write_stall.is_some() && stalled);
-        if self.query.is_none() {
-            self.cancelled = None;
-        }
-        let spans = [
-            (self.query.filter(|_| self.cancelled.is_none()), query, Kind::Query),
-            (self.cancelled, Some(CANCEL_GRACE), Kind::Cancelled),
-            (self.transaction, transaction, Kind::Transaction),
-            (self.pause, idle_in_transaction, Kind::Pause),
-            (self.stall, write_stall, Kind::Stall),
-        ];
-        let due = spans.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
-        let Some((at, limit, kind)) = due.min_by_key(|(at, ..)| *at) else { return Poll::Pending };
-        ready!(self.alarm.poll(cx, at));
-        Poll::Ready(self.overdue(kind, limit))
-    }
-
-    fn overdue(&mut self, kind: Kind, limit: Duration) -> Overdue {
-        match kind {
-            Kind::Query => {
-                self.cancelled = Some(Instant::now());
-                Overdue::Query(Fault::QueryTimeout(limit))
-            }
-            Kind::Cancelled => Overdue::Cancelled(Fault::QueryTimeout(self.deadlines.query.unwrap_or(limit))),
-            Kind::Transaction => Overdue::Client(Fault::TransactionTimeout(limit)),
-            Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
-            Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
-        }
-    }
-
-    /// Ready when a client between two transactions has paused too long, or doesn't read what was left for it.
-    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>, stalled: bool) -> Poll<Overdue> {
-        follow(&mut self.rest, self.deadlines.client_idle.is_some() && !stalled);
-        match (self.rest, self.deadlines.client_idle) {
-            (Some(since), Some(limit)) => {
-                ready!(self.alarm.poll(cx, since + limit));
-                Poll::Ready(Overdue::Client(Fault::IdleClient(limit)))
-            }
-            _ => self.poll(cx, false, false, stalled),
+        if let Some(spans) = &mut self.0 {
+            (spans.query, spans.cancelled, spans.transaction, spans.pause) = (None, None, None, None);
         }
     }
 
     /// The client has asked for something.
     pub(super) fn asked(&mut self) {
-        self.rest = None;
+        if let Some(spans) = &mut self.0 {
+            spans.rest = None;
+        }
+    }
+
+    /// Ready when something took too long.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, doing: Doing) -> Poll<Overdue> {
+        let Doing { owed, in_transaction, stalled, resting } = doing;
+        let on = [
+            deadlines.query.is_some() && owed,
+            deadlines.transaction.is_some() && in_transaction,
+            deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
+            deadlines.write_stall.is_some() && stalled,
+            deadlines.client_idle.is_some() && resting && !stalled,
+        ];
+        if self.0.is_none() && !on.contains(&true) {
+            return Poll::Pending;
+        }
+        self.0.get_or_insert_default().poll(cx, deadlines, on)
+    }
+}
+
+impl Spans {
+    fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 5]) -> Poll<Overdue> {
+        let spans = [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.stall, &mut self.rest];
+        spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
+        if self.query.is_none() {
+            self.cancelled = None;
+        }
+        let due = [
+            (self.query.filter(|_| self.cancelled.is_none()), deadlines.query, Kind::Query),
+            (self.cancelled, Some(CANCEL_GRACE), Kind::Cancelled),
+            (self.transaction, deadlines.transaction, Kind::Transaction),
+            (self.pause, deadlines.idle_in_transaction, Kind::Pause),
+            (self.stall, deadlines.write_stall, Kind::Stall),
+            (self.rest, deadlines.client_idle, Kind::Rest),
+        ];
+        let due = due.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
+        let Some((at, limit, kind)) = due.min_by_key(|(at, ..)| *at) else { return Poll::Pending };
+        ready!(self.alarm.poll(cx, at));
+        Poll::Ready(self.overdue(kind, limit, deadlines))
+    }
+
+    fn overdue(&mut self, kind: Kind, limit: Duration, deadlines: &Deadlines) -> Overdue {
+        match kind {
+            Kind::Query => {
+                self.cancelled = Some(Instant::now());
+                Overdue::Query(Fault::QueryTimeout(limit))
+            }
+            Kind::Cancelled => Overdue::Cancelled(Fault::QueryTimeout(deadlines.query.unwrap_or(limit))),
+            Kind::Transaction => Overdue::Client(Fault::TransactionTimeout(limit)),
+            Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
+            Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
+            Kind::Rest => Overdue::Client(Fault::IdleClient(limit)),
+        }
     }
 }
 
@@ -121,6 +136,7 @@ enum Kind {
     Transaction,
     Pause,
     Stall,
+    Rest,
 }
 
 /// A span lasts as long as its state does.

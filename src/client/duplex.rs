@@ -18,10 +18,12 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::card::{Card, Signals};
-use super::clock::{Clock, Overdue};
+use super::clock::{Clock, Doing, Overdue};
+use super::deadline::Deadlines;
 use super::half_open::HalfOpen;
 use super::working::Working;
 use crate::net::stream::Stream;
+use crate::pool::settings::Mode;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
@@ -72,6 +74,8 @@ pub(super) struct Duplex<'a> {
     pub work: &'a mut Work,
     pub card: &'a Arc<Card>,
     pub clock: &'a mut Clock,
+    pub deadlines: &'a Deadlines,
+    pub mode: Mode,
     /// Whether a request was judged since the exchange began.
     pub worked: bool,
 }
@@ -92,6 +96,7 @@ impl Duplex<'_> {
             moved |= self.judge_requests()?;
             moved |= self.write_server(cx);
             moved |= self.read_server(cx)?;
+            self.check_statement_mode()?;
             moved |= self.write_client(cx)?;
             if self.is_at_rest() {
                 return Ok(Poll::Ready(()));
@@ -102,6 +107,14 @@ impl Duplex<'_> {
         }
         cx.waker().wake_by_ref();
         Ok(Poll::Pending)
+    }
+
+    /// In statement mode no transaction outlives its statement.
+    fn check_statement_mode(&self) -> Result<(), End> {
+        match self.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
+            true => Err(End::Fault(Fault::StatementMode)),
+            false => Ok(()),
+        }
     }
 
     /// Answers that wait for a slow client don't keep its server.
@@ -277,8 +290,13 @@ impl Duplex<'_> {
         if self.half_open.is_closed() && self.lanes.down.is_between_messages() {
             self.half_open.poll_gone(cx, self.stream, &self.state.told).map_err(|_| End::ClientGone)?;
         }
-        let in_transaction = self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced;
-        match self.clock.poll(cx, owed, in_transaction, self.lanes.down.has_output()) {
+        let doing = Doing {
+            owed,
+            in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
+            stalled: self.lanes.down.has_output(),
+            resting: false,
+        };
+        match self.clock.poll(cx, self.deadlines, doing) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }
@@ -287,7 +305,7 @@ impl Duplex<'_> {
     fn overdue(&mut self, cx: &mut Context<'_>, overdue: Overdue) -> Result<Poll<()>, End> {
         match overdue {
             Overdue::Query(fault) => {
-                self.state.cancel_reason = Some(fault);
+                self.state.cancel_reason = Some(Box::new(fault));
                 self.cancel();
                 cx.waker().wake_by_ref();
                 Ok(Poll::Pending)

@@ -116,7 +116,7 @@ impl Client {
             }
             write::ready_for_query(self.working().down.out(), b'I');
         } else {
-            self.bad_news = Some(fault);
+            self.bad_news = Some(Box::new(fault));
         }
         Ok(())
     }
@@ -184,7 +184,7 @@ fn owed(replies: &Replies) -> Owed {
 
 impl Client {
     /// Ends the client: tells it why, if it is there to hear it, and does what is right with its server.
-    pub(super) async fn part(mut self, lease: Option<Lease>, end: End) -> Option<Fault> {
+    pub(super) async fn part(mut self: Box<Self>, lease: Option<Lease>, end: End) -> Option<Fault> {
         let fault = match end {
             End::Fault(fault) => Some(fault),
             End::ServerGone(_) => Some(Fault::ServerLost),

@@ -28,12 +28,16 @@ pub(super) enum HalfOpen {
     #[default]
     Open,
     Closed,
-    /// It was written to; the next look is at `at`.
-    Probed {
-        at: Instant,
-        pause: Duration,
-        alarm: Alarm,
-    },
+    /// It was written to.
+    Probed(Box<Watch>),
+}
+
+#[derive(Debug)]
+pub(super) struct Watch {
+    /// The next look.
+    at: Instant,
+    pause: Duration,
+    alarm: Alarm,
 }
 
 /// The client is gone.
@@ -49,24 +53,19 @@ impl HalfOpen {
     }
 
     /// To be called between two messages to the client; wakes the task for the next look.
-    pub(super) fn poll_gone(
-        &mut self,
-        cx: &mut Context<'_>,
-        stream: &mut Stream,
-        told: &Params,
-    ) -> Result<(), Gone> {
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, stream: &mut Stream, told: &Params) -> Result<(), Gone> {
         if let Self::Closed = self {
             probe(cx, stream, told)?;
-            *self =
-                Self::Probed { at: Instant::now() + FIRST_LOOK, pause: FIRST_LOOK, alarm: Alarm::default() };
+            let at = Instant::now() + FIRST_LOOK;
+            *self = Self::Probed(Box::new(Watch { at, pause: FIRST_LOOK, alarm: Alarm::default() }));
         }
-        let Self::Probed { at, pause, alarm } = self else { return Ok(()) };
-        while alarm.poll(cx, *at).is_ready() {
+        let Self::Probed(watch) = self else { return Ok(()) };
+        while watch.alarm.poll(cx, watch.at).is_ready() {
             if has_failed(stream) {
                 return Err(Gone);
             }
-            *pause = (*pause * 2).min(LAST_PAUSE);
-            *at = Instant::now() + *pause;
+            watch.pause = (watch.pause * 2).min(LAST_PAUSE);
+            watch.at = Instant::now() + watch.pause;
         }
         Ok(())
     }

@@ -48,7 +48,7 @@ pub async fn serve(stream: Stream, house: Arc<House>) {
 
 /// A client that may begin.
 struct Ready<'a> {
-    client: Client,
+    client: Box<Client>,
     entry: Entry<'a>,
     place: Place<'a>,
 }
@@ -166,19 +166,19 @@ async fn welcome<'a>(
     if house.draining.is_cancelled() {
         card.signal(Signals::DRAIN);
     }
-    let client = Client {
+    let client = Box::new(Client {
         stream: guest.stream,
         half_open: HalfOpen::default(),
         state: ClientState::new(settings, params),
         card,
-        clock: Clock::new(home.deadlines.clone()),
+        clock: Clock::default(),
         home,
         profile,
         last: None,
         lanes: None,
         work: Work::default(),
         bad_news: None,
-    };
+    });
     Ok(Ready { client, entry, place })
 }
 

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::card::{Card, Signals};
-use super::clock::{Clock, Overdue};
+use super::clock::{Clock, Doing, Overdue};
 use super::duplex::{Duplex, End, poll_read, poll_write};
 use super::half_open::HalfOpen;
 use super::house::Home;
@@ -42,19 +42,19 @@ pub(super) struct Client {
     pub work: Work,
     pub clock: Clock,
     /// Told at the next request: its server was lost while it asked for nothing.
-    pub bad_news: Option<Fault>,
+    pub bad_news: Option<Box<Fault>>,
 }
 
 impl Client {
     /// Runs until the client goes; returns why, when it wasn't the client's own wish.
-    pub(super) async fn run(mut self) -> Option<Fault> {
+    pub(super) async fn run(mut self: Box<Self>) -> Option<Fault> {
         let mut held: Option<Lease> = None;
         loop {
             let mut lease = match held.take() {
                 Some(lease) => lease,
                 None => match self.next_lease().await {
                     Ok(lease) => lease,
-                    Err(end) => return self.part(None, end).await,
+                    Err(end) => return Box::pin(self.part(None, end)).await,
                 },
             };
             let end = self.exchange(&mut lease).await;
@@ -77,7 +77,7 @@ impl Client {
         loop {
             poll_fn(|cx| self.poll_request(cx)).await?;
             let news = match self.bad_news.take() {
-                Some(news) => news,
+                Some(news) => *news,
                 None => match self.checkout().await? {
                     Ok(mut lease) => match Box::pin(self.prepare(&mut lease)).await {
                         Ok(()) => return Ok(lease),
@@ -86,7 +86,7 @@ impl Client {
                     Err(fault) => fault,
                 },
             };
-            self.refuse(news).await?;
+            Box::pin(self.refuse(news)).await?;
         }
     }
 
@@ -102,6 +102,8 @@ impl Client {
             work: &mut self.work,
             card: &self.card,
             clock: &mut self.clock,
+            deadlines: &self.home.deadlines,
+            mode: self.home.mode,
             worked: false,
         };
         poll_fn(|cx| duplex.poll(cx)).await
@@ -203,7 +205,7 @@ impl Client {
     }
 
     fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        match ready!(self.clock.poll_rest(cx, false)) {
+        match ready!(self.clock.poll(cx, &self.home.deadlines, Doing { resting: true, ..Doing::default() })) {
             Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
                 Poll::Ready(Err(End::Fault(fault)))
             }
@@ -217,7 +219,7 @@ impl Client {
                 Poll::Ready(Ok(_)) => self.clock.client_reads(),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
                 Poll::Pending => {
-                    return match ready!(self.clock.poll_rest(cx, true)) {
+                    return match ready!(self.clock.poll(cx, &self.home.deadlines, Doing { stalled: true, ..Doing::default() })) {
                         Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
                             Poll::Ready(Err(End::Fault(fault)))
                         }
@@ -251,4 +253,6 @@ impl Client {
     }
 }
 
+// Thousands of idle clients are our memory promise.
+const _: () = assert!(size_of::<Client>() <= 320);
 const _: () = assert!(LARGE >= 1 << 16, "a message that doesn't stream fits the buffer");

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::runtime::Builder;
 
@@ -58,12 +59,30 @@ pub fn run(plan: Plan) -> ExitCode {
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
+    raise_file_limit(&plan);
     match serve(plan, log.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Descriptors beside clients and servers: listeners, HTTP, the log, the runtime.
+const SPARE_FILES: u64 = 64;
+
+/// Raises the limit of open files as far as it goes, and says so when it is too low for the plan.
+fn raise_file_limit(plan: &Plan) {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it can't be raised, what is there counts.
+    let _ = setrlimit(Resource::Nofile, limit);
+    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    let servers = plan.totals.servers.unwrap_or(plan.pool.size + plan.pool.pinned_servers);
+    let needed = u64::from(plan.client_limits.max_clients) + u64::from(servers) + SPARE_FILES;
+    if files < needed {
+        tracing::warn!(files, needed, "limits.max_clients needs more open files than the system allows (ulimit -n)");
     }
 }
 

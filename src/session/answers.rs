@@ -207,7 +207,7 @@ impl Exchange<'_> {
             self.server.statements.mark_stale(id);
         }
         if cancelled && let Some(reason) = self.client.cancel_reason.take() {
-            fate = Fate::Fault(Box::new(reason));
+            fate = Fate::Fault(reason);
         }
         self.tell(fate, statement, total);
         Ok(Judged::Moved)

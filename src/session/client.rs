@@ -20,7 +20,7 @@ pub struct ClientState {
     /// Why it keeps its server.
     pub pins: Pins,
     /// Why its query is being cancelled, when it was not its own wish.
-    pub cancel_reason: Option<Fault>,
+    pub cancel_reason: Option<Box<Fault>>,
     /// Statements that SQL is about to deallocate, until a tag confirms it.
     pub deallocating: Vec<(Box<[u8]>, Held)>,
 }
