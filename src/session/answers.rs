@@ -193,10 +193,14 @@ impl Exchange<'_> {
         for (name, held) in std::mem::take(&mut self.client.deallocating) {
             self.client.statements.insert(name, held);
         }
+        let mut name = None;
         let (mut fate, statement) = match self.server.replies.receive(b::ERROR_RESPONSE)? {
             Reply::More(slot) => (slot.fate.clone(), None),
             Reply::Failed(slot) => {
                 let told = (slot.fate.clone(), slot.statement);
+                if let Undo::NameInUse { name: used } = &slot.undo {
+                    name = Some(used.clone());
+                }
                 self.undo_skipped();
                 self.undo_failed(slot);
                 told
@@ -209,13 +213,13 @@ impl Exchange<'_> {
         if cancelled && let Some(reason) = self.client.cancel_reason.take() {
             fate = Fate::Fault(reason);
         }
-        self.tell(fate, statement, total);
+        self.tell(fate, name.as_deref(), statement, total);
         Ok(Judged::Moved)
     }
 
-    fn tell(&mut self, fate: Fate, statement: Option<StatementId>, total: usize) {
+    fn tell(&mut self, fate: Fate, name: Option<&[u8]>, statement: Option<StatementId>, total: usize) {
         match fate {
-            Fate::Forward | Fate::Swallow => match self.with_names_of_client(statement) {
+            Fate::Forward | Fate::Swallow => match self.with_names_of_client(name, statement) {
                 Some(renamed) => {
                     self.down.discard(total);
                     self.down.out().extend_from_slice(&renamed);
@@ -231,13 +235,13 @@ impl Exchange<'_> {
     }
 
     /// The error with the client's statement names in place of the servers'; `None` if it names none.
-    fn with_names_of_client(&self, statement: Option<StatementId>) -> Option<Vec<u8>> {
+    fn with_names_of_client(&self, name: Option<&[u8]>, statement: Option<StatementId>) -> Option<Vec<u8>> {
         let body = self.body();
         let at = memmem::find(body, PREFIX)?;
         let digits = body[at + PREFIX.len()..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         let end = at + PREFIX.len() + digits;
         let named = std::str::from_utf8(&body[at + PREFIX.len()..end]).ok()?.parse().ok().map(StatementId);
-        let name = named.or(statement).and_then(|id| self.client.statements.name_of(id))?;
+        let name = name.or_else(|| self.client.statements.name_of(named.or(statement)?))?;
         let renamed = [&body[..at], name, &body[end..]].concat();
         let mut message = Vec::with_capacity(renamed.len() + 5);
         crate::wire::write::message(&mut message, b::ERROR_RESPONSE, |out| out.extend_from_slice(&renamed));
@@ -276,7 +280,7 @@ impl Exchange<'_> {
 
     fn undo(&mut self, undo: Undo) {
         match undo {
-            Undo::Nothing => {}
+            Undo::Nothing | Undo::NameInUse { .. } => {}
             Undo::Asked { id } => self.server.statements.set_rows(id, Rows::Unknown),
             Undo::Parsed { name, id } => {
                 self.server.statements.remove(id);

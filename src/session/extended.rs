@@ -64,7 +64,7 @@ impl Exchange<'_> {
     ) -> Result<Judged, Fault> {
         self.up.discard(total);
         if let Some(held) = self.client.statements.get(&name).cloned() {
-            return self.parse_used_name(&held, &statement);
+            return self.parse_used_name(name, &held, &statement);
         }
         let limit = self.shared.limits.client_statements;
         if self.client.statements.bytes() + statement.definition.len() as u64 > limit {
@@ -79,10 +79,10 @@ impl Exchange<'_> {
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
-    fn parse_used_name(&mut self, held: &Held, statement: &Statement) -> Result<Judged, Fault> {
+    fn parse_used_name(&mut self, name: Box<[u8]>, held: &Held, statement: &Statement) -> Result<Judged, Fault> {
         self.ensure(&held.statement, held.stamp, Fate::Swallow);
         write::parse(self.up.out(), &held.statement.id.server_name(), &statement.definition);
-        self.server.sent(Awaits::Parse, Fate::Forward, Some(held.statement.id), Undo::Nothing);
+        self.server.sent(Awaits::Parse, Fate::Forward, Some(held.statement.id), Undo::NameInUse { name });
         Ok(Judged::Moved)
     }
 

@@ -55,6 +55,8 @@ pub enum Fate {
 #[derive(Debug)]
 pub enum Undo {
     Nothing,
+    /// A Parse of a name in use: nothing changed, but the error is to name what the client named.
+    NameInUse { name: Box<[u8]> },
     /// The server was asked what a statement's rows look like.
     Asked {
         id: StatementId,

@@ -1,1 +1,7 @@
-//! What the tests share: scripted clients and servers, the scenario runner.
+//! What the tests share: a scripted client that speaks the protocol message by message, and the language in which
+//! scenarios are written. Independent of pgweir's own code, so that a mistake there can't hide here.
+
+pub mod client;
+pub mod message;
+pub mod play;
+pub mod script;

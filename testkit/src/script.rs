@@ -1,0 +1,272 @@
+//! The language of the scenarios.
+//!
+//! ```text
+//! # 83  an unnamed statement outlives Sync and a change of server
+//! a> Parse "" "select $1::int + 1"; Sync
+//! b> Query "select 'takes the server in between'"
+//! a> Bind "" "" [41]; Execute; Sync
+//! ```
+//! A scenario begins with `#` and its name. `x>` sends messages as client x and reads what is due (a client
+//! connects when it is first named; `x: name=value …` before that gives it startup parameters). `x send>` only
+//! sends; `x read>` only reads what is due; `x await> A` reads until a message of that type. `x cancel>` cancels
+//! what x runs, `x drop>` closes its socket without a word. `setup> SQL` runs directly, as superuser; `until> SQL`
+//! waits, directly, until the query says true. `differs: why` accepts that the line before reads otherwise.
+//! Lines that begin with `--` are comments.
+
+use bytes::BytesMut;
+use postgres_protocol::message::frontend;
+
+use crate::client::Due;
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: String,
+    pub lines: Vec<Line>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Line {
+    pub number: usize,
+    pub text: String,
+    pub action: Action,
+    /// Why the line may read otherwise through a pooler.
+    pub differs: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+pub enum Action {
+    Parameters { client: char, values: Vec<(String, String)> },
+    Say { client: char, messages: Vec<Request>, read: bool },
+    Read { client: char },
+    Await { client: char, tag: u8 },
+    Cancel { client: char },
+    Drop { client: char },
+    Setup(String),
+    Until(String),
+}
+
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub bytes: Vec<u8>,
+    pub due: Option<Due>,
+}
+
+/// Reads a file of scenarios.
+///
+/// # Panics
+/// With the line, when the text isn't of the language.
+pub fn read(text: &str) -> Vec<Scenario> {
+    let mut scenarios: Vec<Scenario> = Vec::new();
+    for (index, raw) in text.lines().enumerate() {
+        let (number, line) = (index + 1, raw.trim());
+        if line.is_empty() || line.starts_with("--") {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('#') {
+            scenarios.push(Scenario { name: name.trim().to_owned(), lines: Vec::new() });
+            continue;
+        }
+        let scenario = scenarios.last_mut().unwrap_or_else(|| panic!("line {number}: no scenario yet"));
+        if let Some(why) = line.strip_prefix("differs:") {
+            let last = scenario.lines.last_mut().unwrap_or_else(|| panic!("line {number}: nothing to differ"));
+            last.differs = Some(why.trim().to_owned());
+            continue;
+        }
+        let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
+        scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
+    }
+    scenarios
+}
+
+fn action(line: &str) -> Option<Action> {
+    if let Some((client, values)) = line.split_once(": ").filter(|(client, _)| client.len() == 1) {
+        let values = words(values)?;
+        let pair = |word: &Word| word.text().split_once('=').map(|(n, v)| (n.to_owned(), v.to_owned()));
+        return Some(Action::Parameters {
+            client: client.chars().next()?,
+            values: values.iter().map(pair).collect::<Option<_>>()?,
+        });
+    }
+    let (head, rest) = line.split_once('>')?;
+    let rest = rest.trim();
+    match head.split_whitespace().collect::<Vec<_>>().as_slice() {
+        ["setup"] => Some(Action::Setup(rest.to_owned())),
+        ["until"] => Some(Action::Until(rest.to_owned())),
+        [client] => Some(Action::Say { client: name(client)?, messages: requests(rest)?, read: true }),
+        [client, "send"] => Some(Action::Say { client: name(client)?, messages: requests(rest)?, read: false }),
+        [client, "read"] => Some(Action::Read { client: name(client)? }),
+        [client, "await"] => Some(Action::Await { client: name(client)?, tag: *rest.as_bytes().first()? }),
+        [client, "cancel"] => Some(Action::Cancel { client: name(client)? }),
+        [client, "drop"] => Some(Action::Drop { client: name(client)? }),
+        _ => None,
+    }
+}
+
+fn name(text: &str) -> Option<char> {
+    let mut letters = text.chars();
+    letters.next().filter(|letter| letter.is_ascii_lowercase() && letters.next().is_none())
+}
+
+/// A word of a line: bare, quoted, or a list in brackets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Word {
+    Text(String),
+    List(Vec<Word>),
+    End,
+}
+
+impl Word {
+    fn text(&self) -> &str {
+        match self {
+            Self::Text(text) => text,
+            _ => "",
+        }
+    }
+}
+
+fn words(line: &str) -> Option<Vec<Word>> {
+    let mut rest = line.chars().peekable();
+    let words = list(&mut rest)?;
+    rest.next().is_none().then_some(words)
+}
+
+fn list(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Vec<Word>> {
+    let mut words = Vec::new();
+    while let Some(&next) = rest.peek() {
+        match next {
+            ' ' | ',' => drop(rest.next()),
+            ']' => return Some(words),
+            ';' => {
+                rest.next();
+                words.push(Word::End);
+            }
+            '[' => {
+                rest.next();
+                words.push(Word::List(list(rest)?));
+                (rest.next() == Some(']')).then_some(())?;
+            }
+            '"' => {
+                rest.next();
+                words.push(Word::Text(quoted(rest)?));
+            }
+            _ => {
+                let mut bare = String::new();
+                while let Some(&letter) = rest.peek().filter(|letter| !" ,;[]".contains(**letter)) {
+                    rest.next();
+                    match letter {
+                        '"' => bare.push_str(&quoted(rest)?),
+                        other => bare.push(other),
+                    }
+                }
+                words.push(Word::Text(bare));
+            }
+        }
+    }
+    Some(words)
+}
+
+/// Up to the closing quote; `""` is a quote, `\n`, `\t`, `\0` and `\\` are what they are elsewhere.
+fn quoted(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+    let mut text = String::new();
+    loop {
+        match rest.next()? {
+            '"' if rest.peek() == Some(&'"') => {
+                rest.next();
+                text.push('"');
+            }
+            '"' => return Some(text),
+            '\\' => match rest.next()? {
+                'n' => text.push('\n'),
+                't' => text.push('\t'),
+                '0' => text.push('\0'),
+                other => text.push(other),
+            },
+            other => text.push(other),
+        }
+    }
+}
+
+fn requests(line: &str) -> Option<Vec<Request>> {
+    let words = words(line)?;
+    words.split(|word| *word == Word::End).filter(|words| !words.is_empty()).map(request).collect()
+}
+
+fn request(words: &[Word]) -> Option<Request> {
+    let text = |at: usize| words.get(at).map_or("", |word| word.text());
+    let items = |at: usize| match words.get(at) {
+        Some(Word::List(items)) => items.clone(),
+        _ => Vec::new(),
+    };
+    let mut out = BytesMut::new();
+    let due = match text(0) {
+        "Query" => frontend::query(text(1), &mut out).ok().map(|()| Due::Query),
+        "Parse" => {
+            let types = items(3).iter().map(|word| word.text().parse().ok()).collect::<Option<Vec<u32>>>()?;
+            frontend::parse(text(1), text(2), types, &mut out).ok().map(|()| Due::Parse)
+        }
+        "Bind" => {
+            let values = items(3);
+            let write = |word: Word, out: &mut BytesMut| {
+                out.extend_from_slice(word.text().as_bytes());
+                let null = word == Word::Text("NULL".into());
+                Ok(if null { postgres_protocol::IsNull::Yes } else { postgres_protocol::IsNull::No })
+            };
+            let bound = frontend::bind(text(1), text(2), [], values, write, [], &mut out);
+            bound.ok().map(|()| Due::Bind)
+        }
+        "Describe" => {
+            let kind = *text(1).as_bytes().first()?;
+            frontend::describe(kind, text(2), &mut out).ok().map(|()| Due::Describe)
+        }
+        "Execute" => {
+            let rows = text(2).parse().unwrap_or(0);
+            frontend::execute(text(1), rows, &mut out).ok().map(|()| Due::Execute)
+        }
+        "Close" => {
+            let kind = *text(1).as_bytes().first()?;
+            frontend::close(kind, text(2), &mut out).ok().map(|()| Due::Close)
+        }
+        "Sync" => {
+            frontend::sync(&mut out);
+            Some(Due::Sync)
+        }
+        "Flush" => {
+            out.extend_from_slice(b"H\0\0\0\x04");
+            return Some(Request { bytes: out.to_vec(), due: None });
+        }
+        "CopyData" => {
+            out.extend_from_slice(b"d");
+            out.extend_from_slice(&(text(1).len() as u32 + 4).to_be_bytes());
+            out.extend_from_slice(text(1).as_bytes());
+            return Some(Request { bytes: out.to_vec(), due: None });
+        }
+        "CopyDone" => {
+            frontend::copy_done(&mut out);
+            Some(Due::CopyEnd)
+        }
+        "CopyFail" => frontend::copy_fail(text(1), &mut out).ok().map(|()| Due::CopyEnd),
+        "FunctionCall" => {
+            // Function, no formats, arguments as text, result as text.
+            let arguments = items(2);
+            let mut body = Vec::new();
+            body.extend_from_slice(&text(1).parse::<u32>().ok()?.to_be_bytes());
+            body.extend_from_slice(&0_u16.to_be_bytes());
+            body.extend_from_slice(&(arguments.len() as u16).to_be_bytes());
+            for argument in &arguments {
+                body.extend_from_slice(&(argument.text().len() as u32).to_be_bytes());
+                body.extend_from_slice(argument.text().as_bytes());
+            }
+            body.extend_from_slice(&0_u16.to_be_bytes());
+            out.extend_from_slice(b"F");
+            out.extend_from_slice(&(body.len() as u32 + 4).to_be_bytes());
+            out.extend_from_slice(&body);
+            Some(Due::FunctionCall)
+        }
+        "Terminate" => {
+            frontend::terminate(&mut out);
+            return Some(Request { bytes: out.to_vec(), due: None });
+        }
+        _ => None,
+    };
+    due.map(|due| Request { bytes: out.to_vec(), due: Some(due) })
+}
