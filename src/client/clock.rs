@@ -81,7 +81,7 @@ impl Clock {
         let Doing { owed, in_transaction, stalled, resting } = doing;
         let on = [
             deadlines.query.is_some() && owed,
-            deadlines.transaction.is_some() && in_transaction,
+            deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
             deadlines.write_stall.is_some() && stalled,
             deadlines.client_idle.is_some() && resting && !stalled,

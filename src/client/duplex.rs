@@ -284,7 +284,9 @@ impl Duplex<'_> {
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         let owed = !self.server.ledger.replies.is_empty();
-        if self.half_open.is_closed() && !owed && !self.lanes.down.has_output() {
+        // A client that asks no more can't send the rest of a message, or the Sync that an unfinished batch needs.
+        let unfinished = self.lanes.up.is_passing() || !self.server.ledger.replies.awaits_ready();
+        if self.half_open.is_closed() && unfinished && !self.lanes.down.has_output() {
             return Err(End::ClientGone);
         }
         if self.half_open.is_closed() && self.lanes.down.is_between_messages() {

@@ -54,10 +54,14 @@ impl Backend for Connection {
             return true;
         }
         let mut talk = [0; IDLE_TALK];
-        match self.stream.try_read(&mut talk) {
-            Ok(0) => false,
-            Ok(count) => self.take_in(&talk[..count]),
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+        loop {
+            match self.stream.try_read(&mut talk) {
+                Ok(0) => return false,
+                // Behind a last warning there may be the end.
+                Ok(count) if self.take_in(&talk[..count]) => {}
+                Ok(_) => return false,
+                Err(error) => return error.kind() == io::ErrorKind::WouldBlock,
+            }
         }
     }
 

@@ -289,6 +289,11 @@ impl Replies {
         self.slots.iter()
     }
 
+    /// Whether a ReadyForQuery is due. What stands behind the last Sync may never be answered.
+    pub fn awaits_ready(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall))
+    }
+
     /// It was found out how many ReadyForQuery had come late.
     pub fn resolved(&mut self) {
         self.doubtful = 0;

@@ -119,6 +119,15 @@ impl Client {
         scram.finish(last.body.get(4..).unwrap_or_default())
     }
 
+    /// The connection itself, for what no client would do.
+    pub fn into_stream(self) -> TcpStream {
+        self.stream
+    }
+
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
     }
