@@ -1,10 +1,10 @@
 //! The fault catalogue as tests: each is named by its case number and says what must be true.
 #![allow(clippy::disallowed_methods, unreachable_pub)]
 
-#[path = "faults/clients.rs"]
-mod clients;
 #[path = "faults/bytes.rs"]
 mod bytes;
+#[path = "faults/clients.rs"]
+mod clients;
 #[path = "faults/house.rs"]
 mod house;
 #[path = "faults/process.rs"]

@@ -107,7 +107,14 @@ fn all_alike(file: &str, text: &str) {
     assert!(report.is_empty(), "{report}");
 }
 
-fn difference(file: &str, scenario: &Scenario, way: Way, line: &Line, direct: &[String], pooled: &[String]) -> String {
+fn difference(
+    file: &str,
+    scenario: &Scenario,
+    way: Way,
+    line: &Line,
+    direct: &[String],
+    pooled: &[String],
+) -> String {
     let list = |lines: &[String]| lines.iter().map(|line| format!("      {line}\n")).collect::<String>();
     format!(
         "\n{file}, {way:?}: {}\n  line {}: {}\n    direct:\n{}    through pgweir:\n{}",

@@ -77,7 +77,12 @@ impl Clock {
     }
 
     /// Ready when something took too long.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, doing: Doing) -> Poll<Overdue> {
+    pub(super) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadlines: &Deadlines,
+        doing: Doing,
+    ) -> Poll<Overdue> {
         let Doing { owed, in_transaction, stalled, resting } = doing;
         let on = [
             deadlines.query.is_some() && owed,
@@ -95,7 +100,8 @@ impl Clock {
 
 impl Spans {
     fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 5]) -> Poll<Overdue> {
-        let spans = [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.stall, &mut self.rest];
+        let spans =
+            [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.stall, &mut self.rest];
         spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
         if self.query.is_none() {
             self.cancelled = None;

@@ -53,7 +53,12 @@ impl HalfOpen {
     }
 
     /// To be called between two messages to the client; wakes the task for the next look.
-    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>, stream: &mut Stream, told: &Params) -> Result<(), Gone> {
+    pub(super) fn poll_gone(
+        &mut self,
+        cx: &mut Context<'_>,
+        stream: &mut Stream,
+        told: &Params,
+    ) -> Result<(), Gone> {
         if let Self::Closed = self {
             probe(cx, stream, told)?;
             let at = Instant::now() + FIRST_LOOK;

@@ -219,7 +219,11 @@ impl Client {
                 Poll::Ready(Ok(_)) => self.clock.client_reads(),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
                 Poll::Pending => {
-                    return match ready!(self.clock.poll(cx, &self.home.deadlines, Doing { stalled: true, ..Doing::default() })) {
+                    return match ready!(self.clock.poll(
+                        cx,
+                        &self.home.deadlines,
+                        Doing { stalled: true, ..Doing::default() }
+                    )) {
                         Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
                             Poll::Ready(Err(End::Fault(fault)))
                         }

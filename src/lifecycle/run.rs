@@ -82,7 +82,11 @@ fn raise_file_limit(plan: &Plan) {
     let servers = plan.totals.servers.unwrap_or(plan.pool.size + plan.pool.pinned_servers);
     let needed = u64::from(plan.client_limits.max_clients) + u64::from(servers) + SPARE_FILES;
     if files < needed {
-        tracing::warn!(files, needed, "limits.max_clients needs more open files than the system allows (ulimit -n)");
+        tracing::warn!(
+            files,
+            needed,
+            "limits.max_clients needs more open files than the system allows (ulimit -n)"
+        );
     }
 }
 

@@ -79,7 +79,12 @@ impl Exchange<'_> {
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
-    fn parse_used_name(&mut self, name: Box<[u8]>, held: &Held, statement: &Statement) -> Result<Judged, Fault> {
+    fn parse_used_name(
+        &mut self,
+        name: Box<[u8]>,
+        held: &Held,
+        statement: &Statement,
+    ) -> Result<Judged, Fault> {
         self.ensure(&held.statement, held.stamp, Fate::Swallow);
         write::parse(self.up.out(), &held.statement.id.server_name(), &statement.definition);
         self.server.sent(Awaits::Parse, Fate::Forward, Some(held.statement.id), Undo::NameInUse { name });

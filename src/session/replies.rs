@@ -56,7 +56,9 @@ pub enum Fate {
 pub enum Undo {
     Nothing,
     /// A Parse of a name in use: nothing changed, but the error is to name what the client named.
-    NameInUse { name: Box<[u8]> },
+    NameInUse {
+        name: Box<[u8]>,
+    },
     /// The server was asked what a statement's rows look like.
     Asked {
         id: StatementId,
@@ -291,7 +293,9 @@ impl Replies {
 
     /// Whether a ReadyForQuery is due. What stands behind the last Sync may never be answered.
     pub fn awaits_ready(&self) -> bool {
-        self.slots.iter().any(|slot| matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall))
+        self.slots
+            .iter()
+            .any(|slot| matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall))
     }
 
     /// It was found out how many ReadyForQuery had come late.

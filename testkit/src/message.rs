@@ -51,7 +51,8 @@ impl Message {
     /// The fields of an error or a notice that an application may rely on.
     fn fields(&self) -> String {
         let fields = self.field_map();
-        let shown: Vec<&str> = ['V', 'C', 'M', 'D', 'H', 'P'].iter().filter_map(|kind| fields.get(kind)).map(|s| &**s).collect();
+        let shown: Vec<&str> =
+            ['V', 'C', 'M', 'D', 'H', 'P'].iter().filter_map(|kind| fields.get(kind)).map(|s| &**s).collect();
         shown.join(" | ")
     }
 

@@ -68,7 +68,8 @@ pub fn read(text: &str) -> Vec<Scenario> {
         }
         let scenario = scenarios.last_mut().unwrap_or_else(|| panic!("line {number}: no scenario yet"));
         if let Some(why) = line.strip_prefix("differs:") {
-            let last = scenario.lines.last_mut().unwrap_or_else(|| panic!("line {number}: nothing to differ"));
+            let last =
+                scenario.lines.last_mut().unwrap_or_else(|| panic!("line {number}: nothing to differ"));
             last.differs = Some(why.trim().to_owned());
             continue;
         }
@@ -93,7 +94,9 @@ fn action(line: &str) -> Option<Action> {
         ["setup"] => Some(Action::Setup(rest.to_owned())),
         ["until"] => Some(Action::Until(rest.to_owned())),
         [client] => Some(Action::Say { client: name(client)?, messages: requests(rest)?, read: true }),
-        [client, "send"] => Some(Action::Say { client: name(client)?, messages: requests(rest)?, read: false }),
+        [client, "send"] => {
+            Some(Action::Say { client: name(client)?, messages: requests(rest)?, read: false })
+        }
         [client, "read"] => Some(Action::Read { client: name(client)? }),
         [client, "await"] => Some(Action::Await { client: name(client)?, tag: *rest.as_bytes().first()? }),
         [client, "cancel"] => Some(Action::Cancel { client: name(client)? }),

@@ -98,7 +98,13 @@ fn f26_lengths_that_can_not_be() {
 #[test]
 fn f27_bodies_that_do_not_fit() {
     let house = House::new("[pool]\nsize = 2");
-    for body in [&b"P\0\0\0\x06xx"[..], b"P\0\0\0\x08\0\0\0\x05", b"D\0\0\0\x05S", b"D\0\0\0\x06X\0", b"C\0\0\0\x07Sx\0x"] {
+    for body in [
+        &b"P\0\0\0\x06xx"[..],
+        b"P\0\0\0\x08\0\0\0\x05",
+        b"D\0\0\0\x05S",
+        b"D\0\0\0\x06X\0",
+        b"C\0\0\0\x07Sx\0x",
+    ] {
         let mut fixed = body.to_vec();
         let length = (body.len() as i32 - 1).to_be_bytes();
         fixed[1..5].copy_from_slice(&length);
@@ -118,10 +124,20 @@ fn f28_any_byte_of_a_session_may_be_wrong() {
     use postgres_protocol::message::frontend as f;
     f::query("select 1", &mut bytes).expect("a message");
     f::parse("s", "select $1::int", [23], &mut bytes).expect("a message");
-    f::bind("", "s", [], ["5"], |v, out| {
-        out.extend_from_slice(v.as_bytes());
-        Ok(postgres_protocol::IsNull::No)
-    }, [], &mut bytes).ok().expect("a message");
+    f::bind(
+        "",
+        "s",
+        [],
+        ["5"],
+        |v, out| {
+            out.extend_from_slice(v.as_bytes());
+            Ok(postgres_protocol::IsNull::No)
+        },
+        [],
+        &mut bytes,
+    )
+    .ok()
+    .expect("a message");
     f::describe(b'P', "", &mut bytes).expect("a message");
     f::execute("", 0, &mut bytes).expect("a message");
     f::close(b'S', "s", &mut bytes).expect("a message");
@@ -169,7 +185,8 @@ fn f91_very_long_messages_stream_with_flat_memory() {
     row(&mut client, "select 1");
     let before = house.metric("pgweir_process_resident_memory_bytes");
     // 200 MB in a row, 100 MB in a query, and none of it stays.
-    let answer = pgweir_testkit::play::query(&mut client, "select repeat('x', 200000000)").expect("an answer");
+    let answer =
+        pgweir_testkit::play::query(&mut client, "select repeat('x', 200000000)").expect("an answer");
     assert_eq!(answer.iter().find(|m| m.tag == b'D').map(|m| m.body.len()), Some(200_000_006));
     drop(answer);
     let long = format!("select length('{}')", "y".repeat(100_000_000));

@@ -84,15 +84,19 @@ fn f8_a_client_that_does_not_read_holds_up_nobody_else() {
         assert_eq!(row(&mut house.client(), "select 'served'"), "DataRow [\"served\"]");
     }
     eventually("the write stall limit ends it", || {
-        row(&mut director, "select count(*) from pg_stat_activity where query like 'select repeat%' and state = 'active' and pid <> pg_backend_pid()")
-            == "DataRow [\"0\"]"
+        row(
+            &mut director,
+            "select count(*) from pg_stat_activity where query like 'select repeat%' and state = 'active' and pid <> pg_backend_pid()",
+        ) == "DataRow [\"0\"]"
     });
     house.all_is_well();
 }
 
 #[test]
 fn f10_and_f11_pauses_have_their_limits() {
-    let house = House::new("[pool]\nsize = 1\n[timeouts]\nidle_in_transaction = \"300ms\"\nclient_idle = \"600ms\"\ntransaction = \"900ms\"");
+    let house = House::new(
+        "[pool]\nsize = 1\n[timeouts]\nidle_in_transaction = \"300ms\"\nclient_idle = \"600ms\"\ntransaction = \"900ms\"",
+    );
     let mut paused = house.client();
     ask(&mut paused, "begin");
     let end = paused.receive().expect("an error");
@@ -157,7 +161,8 @@ fn f19_statements_have_a_budget() {
     let mut answers = Vec::new();
     for number in 0..10 {
         let mut bytes = bytes::BytesMut::new();
-        postgres_protocol::message::frontend::parse(&format!("s{number}"), &long, [], &mut bytes).expect("a Parse");
+        postgres_protocol::message::frontend::parse(&format!("s{number}"), &long, [], &mut bytes)
+            .expect("a Parse");
         client.request(&bytes, Some(pgweir_testkit::client::Due::Parse)).expect("a request");
         client.request(b"S\0\0\0\x04", Some(pgweir_testkit::client::Due::Sync)).expect("a Sync");
         answers.push(sqlstate(&client.settle().expect("an answer")));
@@ -171,7 +176,8 @@ fn f19_statements_have_a_budget() {
 #[test]
 fn f20_replication_is_refused() {
     let house = House::new("");
-    let refused = pgweir_testkit::client::Client::connect(&house.place(), &[("replication".into(), "true".into())]);
+    let refused =
+        pgweir_testkit::client::Client::connect(&house.place(), &[("replication".into(), "true".into())]);
     assert!(refused.expect_err("no login").to_string().contains("0A000"));
     house.all_is_well();
 }
@@ -224,7 +230,11 @@ fn f97_a_cancel_never_hits_the_next_client() {
         begin(&mut other, "select 'mine'");
         pgweir_testkit::client::cancel(address, &request).expect("a cancel");
         cancelled.settle().expect("an answer");
-        assert_eq!(sqlstate(&other.settle().expect("an answer")), None, "the other client asked for no cancel");
+        assert_eq!(
+            sqlstate(&other.settle().expect("an answer")),
+            None,
+            "the other client asked for no cancel"
+        );
     }
     drop((cancelled, other));
     house.all_is_well();

@@ -63,17 +63,22 @@ impl House {
     /// One figure of `/metrics`; the sum over its labels.
     pub fn metric(&self, name: &str) -> u64 {
         let page = self.http("/metrics");
-        let samples = page.lines().filter(|line| {
-            line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{']))
-        });
-        samples.map(|line| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0) as u64).sum()
+        let samples = page
+            .lines()
+            .filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with([' ', '{'])));
+        samples
+            .map(|line| {
+                line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok()).unwrap_or(0.0) as u64
+            })
+            .sum()
     }
 
     /// Servers in one state.
     pub fn servers(&self, state: &str) -> u64 {
         let page = self.http("/metrics");
         let wanted = format!("state=\"{state}\"");
-        let samples = page.lines().filter(|line| line.starts_with("pgweir_pool_servers{") && line.contains(&wanted));
+        let samples =
+            page.lines().filter(|line| line.starts_with("pgweir_pool_servers{") && line.contains(&wanted));
         samples.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
     }
 
@@ -101,7 +106,8 @@ pub fn start(cluster: &Cluster, settings: &str) -> Pooler {
     std::fs::write(&file, settings).expect("a configuration");
     let log = cluster.socket_directory().join("pgweir.log");
     let arguments = ["--config".into(), file.into_os_string()];
-    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), &cluster.url(), &arguments, &log).expect("a pooler")
+    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), &cluster.url(), &arguments, &log)
+        .expect("a pooler")
 }
 
 /// Waits until something is true.

@@ -16,7 +16,10 @@ fn f32_a_server_that_died_at_rest_is_not_noticed() {
     for round in 0..20 {
         row(&mut client, "select 1");
         row(&mut director, TERMINATE);
-        eventually("it is gone", || row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]");
+        eventually("it is gone", || {
+            row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'")
+                == "DataRow [\"0\"]"
+        });
         assert_eq!(row(&mut client, &format!("select {round}")), format!("DataRow [\"{round}\"]"));
     }
     drop(client);
@@ -50,7 +53,9 @@ fn f34_terminated_between_statements_of_a_transaction() {
     ask(&mut client, "begin");
     ask(&mut client, "insert into f34 values (1)");
     row(&mut director, TERMINATE);
-    eventually("it is gone", || row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]");
+    eventually("it is gone", || {
+        row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]"
+    });
     let answer = query(&mut client, "commit").expect("an answer");
     assert_eq!(sqlstate(&answer).as_deref(), Some("08006"));
     assert_eq!(answer.last().expect("a reply").line(), "ReadyForQuery I");
@@ -68,7 +73,9 @@ fn f36_and_f37_a_restart_keeps_clients_and_waiters() {
         house.cluster.stop(how).expect("a stop");
         begin(&mut client, "select 'served after the restart'");
         let place = house.place();
-        let newcomer = std::thread::spawn(move || Client::connect(&place, &[]).map(|mut new| row(&mut new, "select 'new'")));
+        let newcomer = std::thread::spawn(move || {
+            Client::connect(&place, &[]).map(|mut new| row(&mut new, "select 'new'"))
+        });
         house.cluster.start().expect("a start");
         let answer = client.settle().expect("an answer");
         assert_eq!(sqlstate(&answer), None, "a waiter is served once the server is back");
@@ -87,7 +94,10 @@ fn f41_too_many_connections_shrink_the_pool_and_it_serves_on() {
             let mut client = house.client();
             std::thread::spawn(move || {
                 for _ in 0..5 {
-                    assert_eq!(row(&mut client, "select 'served' from pg_sleep(0.02)"), "DataRow [\"served\"]");
+                    assert_eq!(
+                        row(&mut client, "select 'served' from pg_sleep(0.02)"),
+                        "DataRow [\"served\"]"
+                    );
                 }
             })
         })
@@ -101,7 +111,8 @@ fn f41_too_many_connections_shrink_the_pool_and_it_serves_on() {
 #[test]
 fn f42_a_role_that_is_gone_is_told_and_disturbs_nobody() {
     let house = House::new("[pool]\nsize = 1\n[users.ghost]\npassword = \"boo\"");
-    let place = pgweir_testkit::client::Place { user: "ghost".into(), password: "boo".into(), ..house.place() };
+    let place =
+        pgweir_testkit::client::Place { user: "ghost".into(), password: "boo".into(), ..house.place() };
     for _ in 0..3 {
         let error = Client::connect(&place, &[]).expect_err("no such role").to_string();
         assert!(error.contains("28P01") || error.contains("28000"), "{error}");
@@ -120,7 +131,9 @@ fn f45_what_idle_servers_say_reaches_no_client() {
     row(&mut client, "select 1");
     ask(&mut director, "alter system set timezone = 'Asia/Tokyo'");
     row(&mut director, "select pg_reload_conf()");
-    eventually("the server has the new value", || row(&mut client, "show timezone") == "DataRow [\"Asia/Tokyo\"]");
+    eventually("the server has the new value", || {
+        row(&mut client, "show timezone") == "DataRow [\"Asia/Tokyo\"]"
+    });
     assert_eq!(row(&mut house.client(), "show timezone"), "DataRow [\"Asia/Tokyo\"]");
     drop(client);
     house.all_is_well();
@@ -131,7 +144,11 @@ fn f49_cancels_work_while_the_pool_is_full() {
     let house = House::new("[pool]\nsize = 2");
     let mut director = house.director();
     ask(&mut house.client(), "create table f49 (a int)");
-    let mut admin = Client::connect(&pgweir_testkit::client::Place { user: "postgres".into(), ..house.place_at(house.cluster.address()) }, &[]).expect("a login");
+    let mut admin = Client::connect(
+        &pgweir_testkit::client::Place { user: "postgres".into(), ..house.place_at(house.cluster.address()) },
+        &[],
+    )
+    .expect("a login");
     ask(&mut admin, "begin");
     ask(&mut admin, "lock table f49");
     let mut stuck: Vec<Client> = (0..2).map(|_| house.client()).collect();
@@ -139,7 +156,8 @@ fn f49_cancels_work_while_the_pool_is_full() {
         begin(client, "select * from f49");
     }
     eventually("both wait for the lock", || {
-        row(&mut director, "select count(*) = 2 from pg_stat_activity where wait_event_type = 'Lock'") == "DataRow [\"t\"]"
+        row(&mut director, "select count(*) = 2 from pg_stat_activity where wait_event_type = 'Lock'")
+            == "DataRow [\"t\"]"
     });
     for client in &mut stuck {
         pgweir_testkit::client::cancel(house.pooler.address(), &client.cancel_request()).expect("a cancel");

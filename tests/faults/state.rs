@@ -77,9 +77,17 @@ fn f98b_more_statements_than_a_server_keeps() {
     f::sync(&mut bytes);
     for round in 0..100 {
         let number = round % 5;
-        f::bind("", &format!("s{number}"), [], [] as [&str; 0], |_, _| Ok(postgres_protocol::IsNull::No), [], &mut bytes)
-            .ok()
-            .expect("a message");
+        f::bind(
+            "",
+            &format!("s{number}"),
+            [],
+            [] as [&str; 0],
+            |_, _| Ok(postgres_protocol::IsNull::No),
+            [],
+            &mut bytes,
+        )
+        .ok()
+        .expect("a message");
         f::execute("", 0, &mut bytes).expect("a message");
         f::sync(&mut bytes);
     }
