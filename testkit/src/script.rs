@@ -114,7 +114,7 @@ fn name(text: &str) -> Option<char> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Word {
     Text(String),
-    List(Vec<Word>),
+    List(Vec<Self>),
     End,
 }
 
