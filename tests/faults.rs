@@ -7,6 +7,10 @@ mod bytes;
 mod clients;
 #[path = "faults/house.rs"]
 mod house;
+#[path = "faults/network.rs"]
+mod network;
+#[path = "faults/network_proxy.rs"]
+mod network_proxy;
 #[path = "faults/process.rs"]
 mod process;
 #[path = "faults/servers.rs"]

@@ -11,6 +11,8 @@ use pgweir_testkit::client::{Client, Due, Place};
 use pgweir_testkit::message::Message;
 use pgweir_testkit::play::query;
 
+use super::network_proxy::Network;
+
 /// What isn't true by then never will be.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -40,6 +42,16 @@ impl House {
     pub fn place_at(&self, address: SocketAddr) -> Place {
         let password = self.cluster.password().to_owned();
         Place { address, user: ROLE.into(), password, database: ROLE.into() }
+    }
+
+    /// With a network between pgweir and PostgreSQL that does as it is told.
+    pub fn behind(settings: &str) -> (Self, Network) {
+        let programs = std::env::var_os("PGWEIR_TEST_PGBIN").map(Into::into);
+        let cluster = Cluster::new(&Recipe { programs, ..Recipe::default() }).expect("a cluster");
+        let network = Network::to(cluster.address());
+        let url = format!("postgres://{ROLE}:{}@{}/{ROLE}", cluster.password(), network.address());
+        let pooler = start_at(&cluster, &url, settings);
+        (Self { pooler, cluster }, network)
     }
 
     /// A client of pgweir.
@@ -102,11 +114,16 @@ impl House {
 }
 
 pub fn start(cluster: &Cluster, settings: &str) -> Pooler {
+    start_at(cluster, &cluster.url(), settings)
+}
+
+/// With an upstream that is not the cluster itself.
+pub fn start_at(cluster: &Cluster, url: &str, settings: &str) -> Pooler {
     let file = cluster.socket_directory().join("pgweir.toml");
     std::fs::write(&file, settings).expect("a configuration");
     let log = cluster.socket_directory().join("pgweir.log");
     let arguments = ["--config".into(), file.into_os_string()];
-    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), &cluster.url(), &arguments, &log)
+    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), url, &arguments, &log)
         .expect("a pooler")
 }
 
