@@ -22,12 +22,13 @@ use super::clock::{Clock, Doing, Overdue};
 use super::deadline::Deadlines;
 use super::half_open::HalfOpen;
 use super::working::Working;
+use crate::meter::counters::Counters;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
-use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared, Work};
+use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared};
 use crate::session::server::Tx;
 use crate::wire::fault::Fault;
 use crate::wire::lane::Lane;
@@ -71,13 +72,11 @@ pub(super) struct Duplex<'a> {
     pub state: &'a mut ClientState,
     pub shared: &'a Shared,
     pub lanes: &'a mut Working,
-    pub work: &'a mut Work,
     pub card: &'a Arc<Card>,
+    pub counters: &'a Counters,
     pub clock: &'a mut Clock,
     pub deadlines: &'a Deadlines,
     pub mode: Mode,
-    /// Whether a request was judged since the exchange began.
-    pub worked: bool,
 }
 
 impl Duplex<'_> {
@@ -119,7 +118,7 @@ impl Duplex<'_> {
 
     /// Answers that wait for a slow client don't keep its server.
     fn is_at_rest(&self) -> bool {
-        self.worked
+        self.lanes.worked
             && self.server.ledger.is_at_rest()
             && self.server.ledger.cancels.load(Ordering::Relaxed) == 0
             && !self.lanes.up.has_output()
@@ -142,7 +141,7 @@ impl Duplex<'_> {
                 Ok(true)
             }
             Poll::Ready(Ok(count)) => {
-                self.work.bytes_up += count as u64;
+                self.lanes.work.bytes_up += count as u64;
                 Ok(true)
             }
             Poll::Ready(Err(_)) => Err(End::ClientGone),
@@ -166,7 +165,7 @@ impl Duplex<'_> {
                 Err(fault) => return Err(End::Fault(fault)),
             }
         }
-        self.worked |= moved;
+        self.lanes.worked |= moved;
         Ok(moved)
     }
 
@@ -189,7 +188,7 @@ impl Duplex<'_> {
         match read {
             Ok(0) | Err(_) => Err(End::ServerGone(Loss::Silent)),
             Ok(count) => {
-                self.work.bytes_down += count as u64;
+                self.lanes.work.bytes_down += count as u64;
                 self.judge_answers()?;
                 Ok(true)
             }
@@ -236,7 +235,7 @@ impl Duplex<'_> {
             shared: self.shared,
             up: &mut self.lanes.up,
             down: &mut self.lanes.down,
-            work: self.work,
+            work: &mut self.lanes.work,
         }
     }
 
@@ -271,6 +270,7 @@ impl Duplex<'_> {
             return;
         }
         cancels.fetch_add(1, Ordering::Relaxed);
+        self.counters.cancels_sent.inc();
         let (card, host, connector) =
             (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
         tokio::spawn(async move {

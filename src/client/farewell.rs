@@ -33,6 +33,7 @@ impl Client {
         if fault.severity(Phase::Session) == Severity::Fatal {
             return Err(End::Fault(fault));
         }
+        self.home.counters.fault(&fault);
         let lanes = self.working();
         error::write(lanes.down.out(), &fault, Phase::Session);
         let first = lanes.up.frame().ok().flatten().map_or(f::SYNC, |frame| frame.tag);
@@ -111,6 +112,7 @@ impl Client {
         lanes.up.clear_output();
         if owed.any || unsynced {
             error::write(lanes.down.out(), &fault, Phase::Session);
+            self.home.counters.fault(&fault);
             if owed.ready == 0 {
                 poll_fn(|cx| self.poll_skip(cx, false)).await?;
             }
@@ -154,7 +156,7 @@ impl Client {
             shared: &self.home.shared,
             up: &mut lanes.up,
             down: &mut lanes.down,
-            work: &mut self.work,
+            work: &mut lanes.work,
         };
         exchange.abandon();
         self.state.touch.clear();

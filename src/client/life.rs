@@ -18,16 +18,15 @@ use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
 use crate::pool::key::{Label, Profile, Wish};
 use crate::session::client::ClientState;
-use crate::session::exchange::Work;
 use crate::session::params::Params;
 use crate::session::settings::Settings;
 use crate::session::settle::startup_overrides;
 use crate::wire::fault::Fault;
 
 /// Serves one accepted connection until it ends.
-pub async fn serve(stream: Stream, house: Arc<House>) {
+pub async fn serve(stream: Box<Stream>, house: Arc<House>) {
     let visit = Visit::begin(&house.counters);
-    let why = match Box::pin(arrive(stream, &house)).await {
+    let why = match Box::pin(arrive(*stream, &house)).await {
         Ok(Some(ready)) => {
             let _entry = ready.entry;
             let _place = ready.place;
@@ -176,7 +175,6 @@ async fn welcome<'a>(
         profile,
         last: None,
         lanes: None,
-        work: Work::default(),
         bad_news: None,
     });
     Ok(Ready { client, entry, place })

@@ -52,17 +52,24 @@ impl Client {
             match poll_read(&mut self.stream, cx, &mut lanes.up) {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Ok(0)) => self.half_open.close(),
-                Poll::Ready(Ok(count)) => self.work.bytes_up += count as u64,
+                Poll::Ready(Ok(count)) => lanes.work.bytes_up += count as u64,
                 Poll::Ready(Err(_)) => return Err(End::ClientGone),
             }
         }
         self.half_open.poll_gone(cx, &mut self.stream, &self.state.told).map_err(|_| End::ClientGone)
     }
 
-    /// Makes a server that was just lent the client's own: the settings that it has set, and what it was told.
-    /// A server that can't be made so is not used.
-    pub(super) async fn prepare(&mut self, lease: &mut Lease) -> Result<(), Fault> {
+    /// Whether a server that was just lent is as the client left its last one.
+    pub(super) fn fits(&mut self, lease: &Lease) -> bool {
         self.last = Some(lease.id());
+        let there = lease.ledger.settings.as_ref();
+        there.is_some_and(|there| there.id == self.state.settings.id)
+            && lease.ledger.params.same_as(&self.state.told)
+    }
+
+    /// Makes a server the client's own: the settings that it has set, and what it was told. A server that can't be
+    /// made so is not used.
+    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
         let wanted = &self.state.settings;
         if lease.ledger.settings.as_ref().is_none_or(|there| there.id != wanted.id) {
             let there = lease.ledger.settings.take();
@@ -74,9 +81,9 @@ impl Client {
             lease.set_label(Label(wanted.id));
         }
         if !lease.ledger.params.same_as(&self.state.told) {
-            self.tell_params(lease);
+            self.tell_params(&lease);
         }
-        Ok(())
+        Ok(lease)
     }
 
     /// The client hears what is otherwise on this server than it was told.

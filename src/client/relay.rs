@@ -9,12 +9,13 @@
 //! Invariant: a server leaves a client's hand by a proof that it is clean, or ends.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
-use super::duplex::{Duplex, End, poll_read, poll_write};
+use super::duplex::{Duplex, End, Loss, poll_read, poll_write};
 use super::half_open::HalfOpen;
 use super::house::Home;
 use super::working::Working;
@@ -22,11 +23,12 @@ use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
-use crate::session::exchange::Work;
 use crate::session::requests::unexpected;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
 use crate::wire::tag::frontend as f;
+
+type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 pub(super) struct Client {
     pub stream: Stream,
@@ -39,7 +41,6 @@ pub(super) struct Client {
     pub last: Option<ServerId>,
     /// None while there is no byte to hold.
     pub lanes: Option<Box<Working>>,
-    pub work: Work,
     pub clock: Clock,
     /// Told at the next request: its server was lost while it asked for nothing.
     pub bad_news: Option<Box<Fault>>,
@@ -48,26 +49,31 @@ pub(super) struct Client {
 impl Client {
     /// Runs until the client goes; returns why, when it wasn't the client's own wish.
     pub(super) async fn run(mut self: Box<Self>) -> Option<Fault> {
+        let (lease, end) = self.work().await;
+        self.part_boxed(lease, end).await
+    }
+
+    async fn work(&mut self) -> (Option<Lease>, End) {
         let mut held: Option<Lease> = None;
         loop {
             let mut lease = match held.take() {
                 Some(lease) => lease,
                 None => match self.next_lease().await {
                     Ok(lease) => lease,
-                    Err(end) => return Box::pin(self.part(None, end)).await,
+                    Err(end) => return (None, end),
                 },
             };
-            let end = self.exchange(&mut lease).await;
-            held = match end {
-                End::Rest => match Box::pin(self.settle(lease)).await {
-                    Ok(held) => held,
-                    Err(end) => return Box::pin(self.part(None, end)).await,
+            let after = match self.exchange(&mut lease).await {
+                End::Rest => match self.release(lease) {
+                    None => continue,
+                    Some(lease) => self.settle_boxed(lease),
                 },
-                End::ServerGone(loss) => match Box::pin(self.lose(lease, loss)).await {
-                    Ok(()) => None,
-                    Err(end) => return Box::pin(self.part(None, end)).await,
-                },
-                end => return Box::pin(self.part(Some(lease), end)).await,
+                End::ServerGone(loss) => self.lose_boxed(lease, loss),
+                end => return (Some(lease), end),
+            };
+            held = match after.await {
+                Ok(held) => held,
+                Err(end) => return (None, end),
             };
         }
     }
@@ -79,34 +85,60 @@ impl Client {
             let news = match self.bad_news.take() {
                 Some(news) => *news,
                 None => match self.checkout().await? {
-                    Ok(mut lease) => match Box::pin(self.prepare(&mut lease)).await {
-                        Ok(()) => return Ok(lease),
+                    Ok(lease) if self.fits(&lease) => return Ok(lease),
+                    Ok(lease) => match self.prepare_boxed(lease).await {
+                        Ok(lease) => return Ok(lease),
                         Err(fault) => fault,
                     },
                     Err(fault) => fault,
                 },
             };
-            Box::pin(self.refuse(news)).await?;
+            self.refuse_boxed(news).await?;
         }
     }
 
+    // What is rare is boxed, so that it takes no room in the future of a client at rest.
+
+    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Lease, Fault>> {
+        Box::pin(self.prepare(lease))
+    }
+
+    fn settle_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, End>> {
+        Box::pin(self.settle(lease))
+    }
+
+    fn lose_boxed(&mut self, lease: Lease, loss: Loss) -> Boxed<'_, Result<Option<Lease>, End>> {
+        Box::pin(async move { self.lose(lease, loss).await.map(|()| None) })
+    }
+
+    fn refuse_boxed(&mut self, fault: Fault) -> Boxed<'_, Result<(), End>> {
+        Box::pin(self.refuse(fault))
+    }
+
+    fn part_boxed(self: Box<Self>, lease: Option<Lease>, end: End) -> Boxed<'static, Option<Fault>> {
+        Box::pin(self.part(lease, end))
+    }
+
     async fn exchange(&mut self, lease: &mut Lease) -> End {
-        let lanes = self.lanes.get_or_insert_with(Working::take);
-        let mut duplex = Duplex {
+        self.working().worked = false;
+        // Borrowed anew in each poll: a client that waits keeps no pointers to itself.
+        poll_fn(|cx| self.duplex(lease).poll(cx)).await
+    }
+
+    fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
+        Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,
             server: lease,
             state: &mut self.state,
             shared: &self.home.shared,
-            lanes,
-            work: &mut self.work,
+            lanes: self.lanes.get_or_insert_with(Working::take),
             card: &self.card,
+            counters: &self.home.counters,
             clock: &mut self.clock,
             deadlines: &self.home.deadlines,
             mode: self.home.mode,
-            worked: false,
-        };
-        poll_fn(|cx| duplex.poll(cx)).await
+        }
     }
 }
 
@@ -197,7 +229,7 @@ impl Client {
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Ok(count)) => {
-                self.work.bytes_up += count as u64;
+                lanes.work.bytes_up += count as u64;
                 Poll::Ready(Ok(()))
             }
             Poll::Ready(Err(_)) => Poll::Ready(Err(End::ClientGone)),
@@ -258,5 +290,5 @@ impl Client {
 }
 
 // Thousands of idle clients are our memory promise.
-const _: () = assert!(size_of::<Client>() <= 320);
+const _: () = assert!(size_of::<Client>() <= 288);
 const _: () = assert!(LARGE >= 1 << 16, "a message that doesn't stream fits the buffer");

@@ -12,28 +12,37 @@ use crate::session::clean::{self, Unclean};
 use crate::session::settle::{Answers, Questions};
 
 impl Client {
-    /// Releases the server, or returns it because the client must keep it.
+    /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
+    pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
+        let track = self.home.shared.limits.track_state;
+        let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
+        if stays || !self.state.pins.is_empty() {
+            return Some(lease);
+        }
+        match clean::prove(&lease.ledger, self.is_quiet()) {
+            Ok(clean) => {
+                self.after_exchange(&lease);
+                self.state.touch.clear();
+                lease.release(clean, self.tally());
+                None
+            }
+            Err(_) => Some(lease),
+        }
+    }
+
+    /// Asks what has to be asked, then releases the server, or returns it because the client must keep it.
     pub(super) async fn settle(&mut self, mut lease: Lease) -> Result<Option<Lease>, End> {
-        self.clock.released();
-        self.state.cancel_reason = None;
-        self.state.told = lease.ledger.params.clone();
+        self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
             self.ask_what_changed(&mut lease).await?;
         } else {
             self.state.touch.clear();
         }
-        if self.home.mode == Mode::Session {
+        if self.home.mode == Mode::Session || !self.state.pins.is_empty() {
             lease.tally(self.tally());
             return Ok(Some(lease));
         }
-        if !self.state.pins.is_empty() {
-            lease.tally(self.tally());
-            return Ok(Some(lease));
-        }
-        let quiet = self.lanes.as_ref().is_none_or(|lanes| {
-            !lanes.up.has_output() && !lanes.up.is_passing() && lanes.down.is_between_messages()
-        });
-        match clean::prove(&lease.ledger, quiet) {
+        match clean::prove(&lease.ledger, self.is_quiet()) {
             Ok(clean) => lease.release(clean, self.tally()),
             Err(Unclean::Doubtful) => self.resolve_doubt(lease).await?,
             // Dropping the lease ends the server.
@@ -42,8 +51,22 @@ impl Client {
         Ok(None)
     }
 
+    fn after_exchange(&mut self, lease: &Lease) {
+        self.clock.released();
+        self.state.cancel_reason = None;
+        self.state.told.adopt(&lease.ledger.params);
+    }
+
+    /// No byte for the server or from it is held.
+    fn is_quiet(&self) -> bool {
+        self.lanes.as_ref().is_none_or(|lanes| {
+            !lanes.up.has_output() && !lanes.up.is_passing() && lanes.down.is_between_messages()
+        })
+    }
+
     fn tally(&mut self) -> Tally {
-        let work = std::mem::take(&mut self.work);
+        let work = self.lanes.as_mut().map(|lanes| std::mem::take(&mut lanes.work)).unwrap_or_default();
+        work.errors.iter().for_each(|code| self.home.counters.server_error(*code));
         Tally {
             queries: work.queries,
             transactions: work.transactions,

@@ -5,15 +5,20 @@
 
 use std::cell::RefCell;
 
+use crate::session::exchange::Work;
 use crate::wire::lane::Lane;
 
-/// Both directions of an exchange.
+/// Both directions of an exchange, and its accounts.
 #[derive(Debug, Default)]
 pub(super) struct Working {
     /// Client to server.
     pub(super) up: Lane,
     /// Server to client.
     pub(super) down: Lane,
+    /// Whether a request was judged since the exchange began.
+    pub(super) worked: bool,
+    /// What was done since the last release.
+    pub(super) work: Work,
 }
 
 /// Spare ones that a thread keeps.
@@ -33,6 +38,7 @@ impl Working {
     pub(super) fn give_back(mut self: Box<Self>) {
         self.up.clear();
         self.down.clear();
+        self.work = Work::default();
         SPARES.with_borrow_mut(|spares| {
             if spares.len() < SPARE {
                 spares.push(self);

@@ -98,6 +98,7 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             ..Strings::default()
         };
         let house = Arc::new(build(&plan, &strings)?);
+        count_panics(&house);
         let mut signals = Signals::listen().map_err(StartError::Signals)?;
         let _http = open_http(&plan, &house, &strings, log)?;
         let listener = Listener::bind(&addresses(&plan), TcpOptions::default()).await?;
@@ -138,6 +139,15 @@ fn build(plan: &Plan, strings: &Strings) -> Result<House, StartError> {
         homes: DashMap::new(),
         hasher: RandomState::new(),
     })
+}
+
+/// A panic ends one client and its server, by the drop of its lease; it is counted and told in the log.
+fn count_panics(house: &Arc<House>) {
+    let counters = house.counters.clone();
+    std::panic::set_hook(Box::new(move |panic| {
+        counters.panics.inc();
+        tracing::error!(%panic, "a bug of pgweir ended one client");
+    }));
 }
 
 fn databases(plan: &Plan) -> Databases {
@@ -182,7 +192,7 @@ fn open_doors(plan: &Plan, mut listener: Listener, house: &Arc<House>, strings: 
     let (close, clients, accepting) = (strings.close.clone(), strings.clients.clone(), house.clone());
     strings.listeners.spawn(async move {
         while let Some(stream) = close.run_until_cancelled(listener.accept()).await {
-            clients.spawn(life::serve(stream, accepting.clone()));
+            clients.spawn(life::serve(Box::new(stream), accepting.clone()));
         }
     });
     let (drain, end, house) = (strings.drain.clone(), strings.end.clone(), house.clone());

@@ -188,8 +188,9 @@ impl Exchange<'_> {
         if fields.is_fatal() {
             return Ok(Judged::ServerEnds);
         }
-        let cancelled = fields.code == Some(SqlState::QUERY_CANCELED);
-        let stale_plan = fields.code == Some(SqlState::FEATURE_NOT_SUPPORTED);
+        let code = fields.code;
+        let cancelled = code == Some(SqlState::QUERY_CANCELED);
+        let stale_plan = code == Some(SqlState::FEATURE_NOT_SUPPORTED);
         for (name, held) in std::mem::take(&mut self.client.deallocating) {
             self.client.statements.insert(name, held);
         }
@@ -209,6 +210,9 @@ impl Exchange<'_> {
         };
         if let (true, Some(id)) = (stale_plan, statement) {
             self.server.statements.mark_stale(id);
+        }
+        if matches!(fate, Fate::Forward | Fate::Swallow) {
+            self.work.errors.extend(code);
         }
         if cancelled && let Some(reason) = self.client.cancel_reason.take() {
             fate = Fate::Fault(reason);

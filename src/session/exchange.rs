@@ -18,6 +18,7 @@ use super::statements::server::{Copy, Rows};
 use super::statements::shared::{Registry, Stamp, Statement};
 use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
 use crate::wire::lane::Lane;
+use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
@@ -40,9 +41,11 @@ pub struct Limits {
     pub track_state: bool,
 }
 
-/// What was done between two releases, for the pool's accounts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was done between two releases, for the accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
+    /// Of errors that PostgreSQL sent to the client.
+    pub errors: Vec<SqlState>,
     pub queries: u64,
     pub transactions: u64,
     pub bytes_up: u64,

@@ -62,7 +62,9 @@ fn each_message_is_ended_by_its_own_reply() {
 
 #[test]
 fn a_reply_that_was_not_asked_for_is_a_mismatch() {
-    for (awaits, got) in [(Parse, b'2'), (Bind, b'1'), (Sync, b'C'), (Query, b'2'), (Execute, b'Z'), (Close, b'T')] {
+    for (awaits, got) in
+        [(Parse, b'2'), (Bind, b'1'), (Sync, b'C'), (Query, b'2'), (Execute, b'Z'), (Close, b'T')]
+    {
         assert_eq!(queue(&[awaits]).receive(got).err(), Some(Mismatch { awaited: Some(awaits), got }));
     }
     for got in *b"12DCZTE" {

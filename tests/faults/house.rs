@@ -123,8 +123,7 @@ pub fn start_at(cluster: &Cluster, url: &str, settings: &str) -> Pooler {
     std::fs::write(&file, settings).expect("a configuration");
     let log = cluster.socket_directory().join("pgweir.log");
     let arguments = ["--config".into(), file.into_os_string()];
-    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), url, &arguments, &log)
-        .expect("a pooler")
+    Pooler::start(Path::new(env!("CARGO_BIN_EXE_pgweir")), url, &arguments, &log).expect("a pooler")
 }
 
 /// Waits until something is true.

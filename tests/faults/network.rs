@@ -65,7 +65,10 @@ fn f55_slices_of_three_bytes_make_no_difference() {
     network.slice();
     let mut client = house.client();
     for round in 0..20 {
-        assert_eq!(row(&mut client, &format!("select {round}, 'some text'")), format!("DataRow [\"{round}\", \"some text\"]"));
+        assert_eq!(
+            row(&mut client, &format!("select {round}, 'some text'")),
+            format!("DataRow [\"{round}\", \"some text\"]")
+        );
     }
     ask(&mut client, "begin");
     assert_eq!(ask(&mut client, "rollback")[0], "CommandComplete ROLLBACK");
@@ -75,7 +78,8 @@ fn f55_slices_of_three_bytes_make_no_difference() {
 
 #[test]
 fn f43_and_f57_a_server_that_can_not_be_reached_is_told_and_found_again() {
-    let (house, network) = House::behind("[pool]\nsize = 1\nqueue_timeout = \"2s\"\nconnect_timeout = \"500ms\"");
+    let (house, network) =
+        House::behind("[pool]\nsize = 1\nqueue_timeout = \"2s\"\nconnect_timeout = \"500ms\"");
     let mut client = house.client();
     row(&mut client, "select 1");
     // Every connection ends at its first answer.
