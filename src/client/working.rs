@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use crate::session::exchange::Work;
-use crate::wire::lane::Lane;
+use crate::wire::lane::{Lane, SMALL};
 
 /// Both directions of an exchange, and its accounts.
 #[derive(Debug, Default)]
@@ -21,8 +21,10 @@ pub(super) struct Working {
     pub(super) work: Work,
 }
 
-/// Spare ones that a thread keeps.
-const SPARE: usize = 32;
+/// Spare ones that a thread keeps: about as many as clients that wait or work at once on it.
+const SPARE: usize = 128;
+/// Of these, the ones with buffers that have grown.
+const GROWN: usize = 8;
 
 thread_local! {
     // Boxed, so that a client that takes one moves a pointer.
@@ -40,7 +42,8 @@ impl Working {
         self.down.clear();
         self.work = Work::default();
         SPARES.with_borrow_mut(|spares| {
-            if spares.len() < SPARE {
+            let grown = self.up.capacity() > SMALL || self.down.capacity() > SMALL;
+            if spares.len() < if grown { GROWN } else { SPARE } {
                 spares.push(self);
             }
         });

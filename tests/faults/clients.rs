@@ -239,3 +239,32 @@ fn f97_a_cancel_never_hits_the_next_client() {
     drop((cancelled, other));
     house.all_is_well();
 }
+
+#[test]
+fn f6_a_batch_without_its_sync_dies_with_its_client() {
+    let house = House::new("[pool]\nsize = 1");
+    let mut client = house.client();
+    ask(&mut client, "create table f6 (a int)");
+    let mut bytes = bytes::BytesMut::new();
+    use postgres_protocol::message::frontend as f;
+    f::parse("", "insert into f6 values (1)", [], &mut bytes).expect("a message");
+    bytes.extend_from_slice(b"B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0H\0\0\0\x04");
+    client.send(&bytes).expect("a batch");
+    while client.receive().expect("a reply").tag != b'C' {}
+    drop(client);
+    assert_eq!(row(&mut house.client(), "select count(*) from f6"), "DataRow [\"0\"]");
+    house.all_is_well();
+}
+
+#[test]
+fn f17_a_goodbye_in_a_transaction_rolls_it_back() {
+    let house = House::new("[pool]\nsize = 1");
+    let mut client = house.client();
+    ask(&mut client, "create table f17 (a int)");
+    ask(&mut client, "begin");
+    ask(&mut client, "insert into f17 values (1)");
+    client.send(b"X\0\0\0\x04").expect("a goodbye");
+    assert_eq!(row(&mut house.client(), "select count(*) from f17"), "DataRow [\"0\"]");
+    drop(client);
+    house.all_is_well();
+}

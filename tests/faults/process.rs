@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use super::house::{House, PATIENCE, ask, eventually, row, start};
+use super::house::{House, PATIENCE, ask, begin, eventually, row, sqlstate, start};
 
 fn signal(house: &House, name: &str) {
     let status = Command::new("kill").args([name, &house.pooler.pid().to_string()]).status().expect("kill");
@@ -100,4 +100,42 @@ fn a_stop_within_the_time_that_it_was_given() {
     let House { pooler, cluster: _cluster } = house;
     let status = pooler.stop(PATIENCE + Duration::from_secs(1)).expect("a status");
     assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn f61c_queued_clients_are_served_while_draining() {
+    let mut house = House::new("[pool]\nsize = 1");
+    let mut holder = house.client();
+    ask(&mut holder, "begin");
+    let mut queued = house.client();
+    begin(&mut queued, "select 'served'");
+    eventually("it waits", || house.metric("pgweir_pool_clients_waiting") == 1);
+    signal(&house, "-TERM");
+    eventually("it drains", || house.http("/readyz").starts_with("HTTP/1.1 503"));
+    ask(&mut holder, "commit");
+    let answer = queued.settle().expect("an answer");
+    assert_eq!(sqlstate(&answer), None);
+    eventually("it ends", || house.pooler.ended().expect("a status").is_some());
+}
+
+#[test]
+fn f67_a_log_that_nobody_reads_stops_nothing() {
+    let house = House::new("");
+    let port = pgweir::demo::cluster::free_port().expect("a port");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pgweir"))
+        .args(["--listen", &format!("127.0.0.1:{port}"), "--http", "127.0.0.1:0", "--log-level", "trace"])
+        .env("DATABASE_URL", house.cluster.url())
+        .stderr(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let place = house.place_at(([127, 0, 0, 1], port).into());
+    eventually("it listens", || std::net::TcpStream::connect(place.address).is_ok());
+    // Each login is a few lines at this level; a pipe holds 64 KiB.
+    for _ in 0..300 {
+        let mut client = pgweir_testkit::client::Client::connect(&place, &[]).expect("a login");
+        assert_eq!(row(&mut client, "select 1"), "DataRow [\"1\"]");
+    }
+    child.kill().expect("it still runs");
+    child.wait().expect("it ends");
 }

@@ -4,7 +4,7 @@ use pgweir::demo::cluster::{Recipe, Stop};
 use pgweir_testkit::client::Client;
 use pgweir_testkit::play::query;
 
-use super::house::{House, ask, begin, eventually, row, runs, sqlstate};
+use super::house::{House, ask, begin, eventually, row, runs, sqlstate, start_at};
 
 const TERMINATE: &str = "select count(pg_terminate_backend(pid)) from pg_stat_activity where usename = 'app'";
 
@@ -164,5 +164,74 @@ fn f49_cancels_work_while_the_pool_is_full() {
         assert_eq!(sqlstate(&client.settle().expect("an answer")).as_deref(), Some("57014"));
     }
     drop(stuck);
+    house.all_is_well();
+}
+
+#[test]
+fn f38_a_hung_backend_is_given_up_and_the_client_stays() {
+    let house = House::new("[pool]\nsize = 1\n[timeouts]\nquery = \"300ms\"");
+    let mut director = house.director();
+    let mut client = house.client();
+    let pid = row(&mut client, "select pg_backend_pid()").replace("DataRow [\"", "").replace("\"]", "");
+    let signal = |name: &str| {
+        let status = std::process::Command::new("kill").args([name, &pid]).status().expect("kill");
+        assert!(status.success());
+    };
+    signal("-STOP");
+    let answer = query(&mut client, "select 1").expect("an answer");
+    signal("-CONT");
+    assert_eq!(sqlstate(&answer).as_deref(), Some("57014"));
+    assert_eq!(row(&mut client, "select 'stays'"), "DataRow [\"stays\"]");
+    row(&mut director, "select 1");
+    drop(client);
+    house.all_is_well();
+}
+
+#[test]
+fn f39_a_server_that_never_answers_is_unreachable() {
+    let house = House::new("");
+    let mute = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("postgres://app:secret@{}/app", mute.local_addr().expect("an address"));
+    let settings = "[pool]\nconnect_timeout = \"300ms\"\nqueue_timeout = \"1s\"";
+    let pooler = start_at(&house.cluster, &url, settings);
+    let place = pgweir_testkit::client::Place { password: "secret".into(), ..house.place_at(pooler.address()) };
+    let refused = Client::connect(&place, &[]).expect_err("no server").to_string();
+    assert!(refused.contains("57P03"), "{refused}");
+}
+
+#[test]
+fn f44_all_servers_at_once_may_be_told_to_go() {
+    let house = House::new("[pool]\nsize = 10");
+    let mut director = house.director();
+    let mut clients: Vec<Client> = (0..10).map(|_| house.client()).collect();
+    for client in &mut clients {
+        ask(client, "begin");
+    }
+    for client in &mut clients {
+        ask(client, "commit");
+    }
+    row(&mut director, TERMINATE);
+    eventually("they are gone", || row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]");
+    for client in &mut clients {
+        assert_eq!(row(client, "select 'served'"), "DataRow [\"served\"]");
+    }
+    drop(clients);
+    house.all_is_well();
+}
+
+#[test]
+fn f48_a_crash_of_one_backend_restarts_them_all() {
+    let house = House::new("[pool]\nsize = 2\nqueue_timeout = \"20s\"");
+    let mut client = house.client();
+    let mut victim = house.client();
+    ask(&mut client, "begin");
+    let pid = row(&mut victim, "select pg_backend_pid()").replace("DataRow [\"", "").replace("\"]", "");
+    let status = std::process::Command::new("kill").args(["-KILL", &pid]).status().expect("kill");
+    assert!(status.success());
+    let lost = query(&mut client, "select pg_sleep(10)").expect("an answer");
+    assert!(sqlstate(&lost).is_some(), "its transaction is gone");
+    assert_eq!(row(&mut client, "select 'back'"), "DataRow [\"back\"]");
+    assert_eq!(row(&mut victim, "select 'back'"), "DataRow [\"back\"]");
+    drop((client, victim));
     house.all_is_well();
 }
