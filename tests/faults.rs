@@ -5,6 +5,8 @@
 mod bytes;
 #[path = "faults/clients.rs"]
 mod clients;
+#[path = "faults/hostile.rs"]
+mod hostile;
 #[path = "faults/house.rs"]
 mod house;
 #[path = "faults/network.rs"]
