@@ -73,6 +73,15 @@ impl House {
         play(scenario, Stage { place, director: self.superuser(database), noise })
     }
 
+    /// PostgreSQL's major version.
+    fn version(&self) -> u32 {
+        let sql = "select current_setting('server_version_num')::int / 10000";
+        let answer = query(&mut self.superuser("postgres"), sql).expect("an answer");
+        let row = answer.iter().find(|message| message.tag == b'D').expect("a row");
+        let digits = String::from_utf8_lossy(&row.body[6..]).into_owned();
+        digits.parse().expect("a number")
+    }
+
     fn superuser(&self, database: &str) -> Client {
         let place = Place {
             address: self.cluster.address(),
@@ -93,7 +102,11 @@ fn all_alike(file: &str, text: &str) {
     }
     let house = House::new();
     let mut report = String::new();
+    let version = house.version();
     for scenario in &scenarios {
+        if version >= 18 && scenario.name.ends_with("(before 18)") {
+            continue;
+        }
         let direct = house.play(scenario, Way::Direct);
         for way in [Way::OneServer, Way::TwoServersAndNoise] {
             let pooled = house.play(scenario, way);

@@ -53,11 +53,17 @@ impl Pooler {
         let http = free_address()?;
         let output = File::create(log).map_err(io_error("write pgweir's log"))?;
         let errors = output.try_clone().map_err(io_error("write pgweir's log"))?;
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        // What configures us, or a test, is not meant for it.
+        for (name, _) in
+            std::env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PGWEIR_"))
+        {
+            command.env_remove(name);
+        }
+        let child = command
             .args(["--listen", &address.to_string(), "--http", &http.to_string()])
             .args(arguments)
             .env("DATABASE_URL", upstream)
-            .env_remove("PGWEIR_UPSTREAM")
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(errors)

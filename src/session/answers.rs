@@ -195,7 +195,11 @@ impl Exchange<'_> {
             self.client.statements.insert(name, held);
         }
         let mut name = None;
-        let (mut fate, statement) = match self.server.replies.receive(b::ERROR_RESPONSE)? {
+        let received = match code {
+            Some(SqlState::INTERNAL_ERROR) => self.server.replies.receive_internal_error(),
+            _ => self.server.replies.receive(b::ERROR_RESPONSE),
+        };
+        let (mut fate, statement) = match received? {
             Reply::More(slot) => (slot.fate.clone(), None),
             Reply::Failed(slot) => {
                 let told = (slot.fate.clone(), slot.statement);

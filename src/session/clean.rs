@@ -23,6 +23,8 @@ pub enum Unclean {
     InTransaction,
     #[error("an extended batch was not closed by Sync")]
     Unsynced,
+    #[error("both protocols were mixed in one batch")]
+    Mixed,
     #[error("a failed copy left open how many replies come")]
     Doubtful,
     #[error("a cancel request is under way")]
@@ -45,6 +47,9 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
     if ledger.unsynced || ledger.replies.is_skipping() || ledger.replies.is_copying() {
         return Err(Unclean::Unsynced);
     }
+    if ledger.mixed {
+        return Err(Unclean::Mixed);
+    }
     if ledger.replies.is_doubtful() {
         return Err(Unclean::Doubtful);
     }
@@ -62,5 +67,41 @@ impl Clean {
     /// For tests of rooms that only pass the proof on.
     pub(crate) fn for_tests() -> Self {
         Self(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+    use crate::session::params::Params;
+    use crate::session::replies::{Fate, Undo};
+    use crate::session::settings::Interner;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Params::default(), RandomState::new(), 10, Interner::default().plain().clone())
+    }
+
+    #[test]
+    fn only_a_server_that_owes_and_holds_nothing_is_clean() {
+        assert!(prove(&ledger(), true).is_ok());
+        assert_eq!(prove(&ledger(), false).err(), Some(Unclean::BytesLeft));
+        let unclean = |change: fn(&mut Ledger)| {
+            let mut ledger = ledger();
+            change(&mut ledger);
+            prove(&ledger, true).err()
+        };
+        let query = |ledger: &mut Ledger| ledger.sent(Awaits::Query, Fate::Forward, None, Undo::Nothing);
+        assert_eq!(unclean(query), Some(Unclean::Owes(Awaits::Query)));
+        assert_eq!(unclean(|ledger| ledger.tx = Tx::Open), Some(Unclean::InTransaction));
+        assert_eq!(unclean(|ledger| ledger.tx = Tx::Failed), Some(Unclean::InTransaction));
+        assert_eq!(unclean(|ledger| ledger.unsynced = true), Some(Unclean::Unsynced));
+        assert_eq!(unclean(|ledger| ledger.mixed = true), Some(Unclean::Mixed));
+        assert_eq!(unclean(|ledger| ledger.settings = None), Some(Unclean::StateUnknown));
+        let cancelling = |ledger: &mut Ledger| ledger.cancels = Arc::new(AtomicU32::new(1));
+        assert_eq!(unclean(cancelling), Some(Unclean::CancelInFlight));
     }
 }

@@ -87,6 +87,8 @@ pub enum Undo {
 pub struct Slot {
     pub awaits: Awaits,
     pub fate: Fate,
+    /// A Query in an extended batch that has no Sync yet.
+    pub in_batch: bool,
     /// The statement that the request is about, if it is one of ours.
     pub statement: Option<StatementId>,
     pub undo: Undo,
@@ -220,6 +222,18 @@ impl Replies {
             }
             Verdict::Violation => Err(Mismatch { awaited, got }),
         }
+    }
+
+    /// An internal error came. PostgreSQL 18 answers so to a Query in an unfinished batch, and skips to the Sync as
+    /// it does in the extended protocol; elsewhere this is an error like others.
+    pub fn receive_internal_error(&mut self) -> Result<Reply<'_>, Mismatch> {
+        self.drop_copy_ends();
+        if !self.slots.front().is_some_and(|slot| slot.in_batch) {
+            return self.receive(b::ERROR_RESPONSE);
+        }
+        let failed = self.slots.pop_front().expect("looked at just now");
+        self.skipping = !self.slots.iter().any(|slot| slot.awaits == Awaits::Sync);
+        Ok(Reply::Failed(failed))
     }
 
     /// After [`Reply::Failed`]: the slots that the server skips, the last one first, so that each can be

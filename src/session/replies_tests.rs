@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn slot(awaits: Awaits) -> Slot {
-    Slot { awaits, fate: Fate::Forward, statement: None, undo: Undo::Nothing }
+    Slot { awaits, fate: Fate::Forward, in_batch: false, statement: None, undo: Undo::Nothing }
 }
 
 fn queue(sent: &[Awaits]) -> Replies {

@@ -41,6 +41,9 @@ pub struct Ledger {
     pub settings: Option<Arc<Settings>>,
     /// Cancel requests on their way to this backend; whoever sends one counts it down when it has arrived.
     pub cancels: Arc<AtomicU32>,
+    /// A Query was sent into an unfinished extended batch: PostgreSQL 18 is left in a state then that its next user
+    /// would stumble over.
+    pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
     pipeline: u64,
@@ -57,6 +60,7 @@ impl Ledger {
             params,
             settings: Some(settings),
             cancels: Arc::default(),
+            mixed: false,
             questions: 0,
             pipeline: 0,
             hasher,
@@ -73,12 +77,14 @@ impl Ledger {
         if self.replies.is_empty() {
             self.pipeline += 1;
         }
+        let in_batch = awaits == Awaits::Query && self.unsynced;
+        self.mixed |= in_batch;
         match awaits {
             Awaits::Sync => self.unsynced = false,
             Awaits::Query | Awaits::FunctionCall | Awaits::CopyEnd => {}
             _ => self.unsynced = true,
         }
-        self.replies.sent(Slot { awaits, fate, statement, undo });
+        self.replies.sent(Slot { awaits, fate, in_batch, statement, undo });
     }
 
     /// Nothing is owed, no transaction is open, explicit or implicit.

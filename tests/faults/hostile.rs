@@ -82,7 +82,8 @@ impl Stage {
 
 fn pooler(upstream: SocketAddr, folder: PathBuf) -> Pooler {
     let file = folder.join("pgweir.toml");
-    let settings = "[auth]\nmethod = \"trust\"\n[pool]\nsize = 1\nsession_state = \"off\"\nqueue_timeout = \"10s\"";
+    let settings =
+        "[auth]\nmethod = \"trust\"\n[pool]\nsize = 1\nsession_state = \"off\"\nqueue_timeout = \"10s\"";
     std::fs::write(&file, settings).expect("a configuration");
     let arguments = ["--config".into(), file.into_os_string()];
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_pgweir"));
@@ -100,7 +101,8 @@ fn play(mut stream: TcpStream, lines: &Lines, refusals: &Mutex<u32>, key: &[u8])
         let mut left = refusals.lock().expect("not poisoned");
         if *left > 0 {
             *left -= 1;
-            return stream.write_all(&message(b'E', b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"));
+            return stream
+                .write_all(&message(b'E', b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"));
         }
     }
     let greeting = [

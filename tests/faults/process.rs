@@ -78,6 +78,7 @@ fn f74_a_port_in_use_is_one_clear_line() {
     let output = Command::new(env!("CARGO_BIN_EXE_pgweir"))
         .args(["--listen", &house.pooler.address().to_string(), "--http", "127.0.0.1:0"])
         .env("DATABASE_URL", house.cluster.url())
+        .env_remove("PGWEIR_TEST_PGBIN")
         .output()
         .expect("it runs");
     assert_eq!(output.status.code(), Some(1));
@@ -125,6 +126,7 @@ fn f67_a_log_that_nobody_reads_stops_nothing() {
     let mut child = Command::new(env!("CARGO_BIN_EXE_pgweir"))
         .args(["--listen", &format!("127.0.0.1:{port}"), "--http", "127.0.0.1:0", "--log-level", "trace"])
         .env("DATABASE_URL", house.cluster.url())
+        .env_remove("PGWEIR_TEST_PGBIN")
         .stderr(std::process::Stdio::piped())
         .stdout(std::process::Stdio::piped())
         .spawn()

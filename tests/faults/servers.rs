@@ -194,7 +194,8 @@ fn f39_a_server_that_never_answers_is_unreachable() {
     let url = format!("postgres://app:secret@{}/app", mute.local_addr().expect("an address"));
     let settings = "[pool]\nconnect_timeout = \"300ms\"\nqueue_timeout = \"1s\"";
     let pooler = start_at(&house.cluster, &url, settings);
-    let place = pgweir_testkit::client::Place { password: "secret".into(), ..house.place_at(pooler.address()) };
+    let place =
+        pgweir_testkit::client::Place { password: "secret".into(), ..house.place_at(pooler.address()) };
     let refused = Client::connect(&place, &[]).expect_err("no server").to_string();
     assert!(refused.contains("57P03"), "{refused}");
 }
@@ -211,7 +212,9 @@ fn f44_all_servers_at_once_may_be_told_to_go() {
         ask(client, "commit");
     }
     row(&mut director, TERMINATE);
-    eventually("they are gone", || row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]");
+    eventually("they are gone", || {
+        row(&mut director, "select count(*) from pg_stat_activity where usename = 'app'") == "DataRow [\"0\"]"
+    });
     for client in &mut clients {
         assert_eq!(row(client, "select 'served'"), "DataRow [\"served\"]");
     }
