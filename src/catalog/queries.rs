@@ -1,5 +1,8 @@
 //! The SQL that pgweir itself sends to learn about a session or a database.
 //!
+//! What is asked when a session is settled ([`LIGHT`], [`NAMES`], [`GUC_ALL`]) is asked in one pipeline: each row begins
+//! with the letter of its question.
+//!
 //! Depends on nothing. Invariant: every name and operator is qualified, so that neither `search_path` nor a client's
 //! objects change what they mean; an ordinary role may run them all; PostgreSQL 14 to 18 know all that they use.
 
@@ -8,7 +11,7 @@
 ///
 /// Ask it outside a transaction: within one, advisory locks of both levels look alike.
 pub const LIGHT: &str = "\
-SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
+SELECT 'h', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
   WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()),
  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_listening_channels()),
  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_cursors c WHERE c.is_holdable),
@@ -23,12 +26,12 @@ SELECT (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
 /// The values of the settings named in `$1` (`text[]`): name, value. The value is NULL if the backend never heard of
 /// the name.
 pub const NAMES: &str =
-    "SELECT n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n";
+    "SELECT 'n', n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n";
 
 /// All settings that the session changed, but for custom ones without a library that defines them: name, value.
 /// Ask it outside a transaction: within one, local values look the same.
 pub const GUC_ALL: &str = "\
-SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
+SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
  WHERE source OPERATOR(pg_catalog.=) 'session'";
 
 /// The values of all settings: name, value. For a backend that has just started, so that these are what `RESET`

@@ -38,7 +38,9 @@ impl Client {
         } else {
             self.state.touch.clear();
         }
+        let notifications = std::mem::take(&mut lease.notifications);
         if self.home.mode == Mode::Session || !self.state.pins.is_empty() {
+            self.working().down.out().extend_from_slice(&notifications);
             lease.tally(self.tally());
             return Ok(Some(lease));
         }

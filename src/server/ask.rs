@@ -138,6 +138,9 @@ impl Connection {
                 let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
                 self.ledger.params.set(&name, &value, &self.ledger.hasher);
             }
+            b::NOTIFICATION_RESPONSE => {
+                write::message(&mut self.notifications, tag, |out| out.extend_from_slice(body));
+            }
             b::READY_FOR_QUERY => {
                 let status = body.first().copied().unwrap_or_default();
                 self.ledger.tx = Tx::from_status(status).ok_or(AskError::Protocol)?;
@@ -151,8 +154,7 @@ impl Connection {
             | b::NO_DATA
             | b::COMMAND_COMPLETE
             | b::EMPTY_QUERY_RESPONSE
-            | b::NOTICE_RESPONSE
-            | b::NOTIFICATION_RESPONSE => {}
+            | b::NOTICE_RESPONSE => {}
             _ => return Err(AskError::Protocol),
         }
         Ok(false)

@@ -15,9 +15,9 @@ use super::cancel;
 use super::connect::Connector;
 use super::lend::Backend;
 use super::upstream::Host;
+use crate::catalog::Baseline;
 use crate::net::stream::Stream;
 use crate::session::server::Ledger;
-use crate::session::settle::Baseline;
 use crate::wire::frame;
 use crate::wire::read;
 use crate::wire::startup::CancelKey;
@@ -37,6 +37,8 @@ pub struct Connection {
     /// The place that was really reached: cancels go there.
     pub host: Host,
     pub connector: Arc<Connector>,
+    /// Notifications that came while we asked questions of our own: its client's, if it listens.
+    pub notifications: Vec<u8>,
     /// Reset values of its settings, if the session's state is tracked.
     pub baseline: Arc<Baseline>,
     /// Whom the server was logged in as.

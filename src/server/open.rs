@@ -11,13 +11,14 @@ use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
 use super::upstream::{Host, Upstream};
 use crate::auth::secret::Secret;
+use crate::catalog::Baseline;
+use crate::catalog::queries::BASELINE;
 use crate::net::stream::{Peer, Stream};
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, ProfileId};
 use crate::session::exchange::Shared;
 use crate::session::params::Params;
 use crate::session::server::Ledger;
-use crate::session::settle::{BASELINE, Baseline};
 use crate::wire::sqlstate::SqlState;
 
 /// Where the servers of one pool come from.
@@ -109,6 +110,7 @@ impl Source {
             key: established.key,
             host,
             connector: self.connector.clone(),
+            notifications: Vec::new(),
             baseline: Arc::default(),
             login_user,
         }
@@ -135,11 +137,11 @@ impl Source {
             kind: OpenErrorKind::Unreachable,
             text: format!("reading the settings: {error}"),
         })?;
-        let pairs = rows.into_iter().filter_map(|row| {
-            let [name, value] = <[_; 2]>::try_from(row).ok()?;
-            Some((name?, value?))
+        let pairs = rows.iter().filter_map(|row| match row.as_slice() {
+            [Some(name), value] => Some((&**name, value.as_deref())),
+            _ => None,
         });
-        Ok(Arc::new(pairs.collect()))
+        Ok(Arc::new(Baseline::from_rows(pairs)))
     }
 }
 

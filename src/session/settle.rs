@@ -6,11 +6,13 @@
 //!        (touch)         one write     one read        move, replay, or stay
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::client::Touch;
 use super::pins::{Pins, Residue};
 use super::settings::Overrides;
+use crate::catalog::Baseline;
+use crate::catalog::queries;
 use crate::sql::Effects;
 use crate::wire::tag::frontend;
 use crate::wire::write;
@@ -26,48 +28,13 @@ pub struct Question {
 }
 
 /// The values of settings whose names are given.
-const NAMED: Question = Question {
-    name: "_pgweir_named",
-    sql: "SELECT 'n', n, pg_catalog.current_setting(n, true) \
-          FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n",
-    bit: 1,
-    parameters: 1,
-};
+const NAMED: Question = Question { name: "_pgweir_named", sql: queries::NAMES, bit: 1, parameters: 1 };
 
 /// Every setting of this session, when the names aren't known. Custom settings don't show here.
-const ALL: Question = Question {
-    name: "_pgweir_all",
-    sql: "SELECT 'a', s.name, pg_catalog.current_setting(s.name, true) FROM pg_catalog.pg_settings s \
-          WHERE s.source OPERATOR(pg_catalog.=) 'session'",
-    bit: 2,
-    parameters: 0,
-};
+const ALL: Question = Question { name: "_pgweir_all", sql: queries::GUC_ALL, bit: 2, parameters: 0 };
 
 /// What can't be moved, and who the session is.
-const HELD: Question = Question {
-    name: "_pgweir_held",
-    sql: "SELECT 'h', \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' \
-           AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_listening_channels()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_cursors c WHERE c.is_holdable), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_depend d \
-           WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-           AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots s WHERE s.temporary \
-           AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
-          pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role')",
-    bit: 4,
-    parameters: 0,
-};
-
-/// Reset values of a session that nobody has used yet: what a value is compared with.
-pub const BASELINE: &str = "SELECT pg_catalog.lower(s.name), pg_catalog.current_setting(s.name, true) \
-                            FROM pg_catalog.pg_settings s";
-
-/// Reset values by lower-case name.
-pub type Baseline = HashMap<Box<str>, Box<str>>;
+const HELD: Question = Question { name: "_pgweir_held", sql: queries::LIGHT, bit: 4, parameters: 0 };
 
 /// Effects that leave something behind which can be counted.
 const HELD_EFFECTS: Effects = Effects::ADVISORY
@@ -219,9 +186,8 @@ impl Answers {
         }
         for (name, value) in self.all.iter().chain(&self.named) {
             let name = name.to_ascii_lowercase();
-            let reset = baseline.get(&*name).map(|reset| &**reset);
             match value {
-                Some(value) if !is_transient(&name) && !is_reset(reset, value) => {
+                Some(value) if !is_transient(&name) && baseline.overridden_by(&name, Some(value)) => {
                     after.values.insert(name.into(), value.clone());
                 }
                 _ => drop(after.values.remove(&*name)),
@@ -241,15 +207,11 @@ impl Answers {
     }
 }
 
-/// A custom setting that nobody set has no value, and an empty one once the name was used.
-fn is_reset(reset: Option<&str>, value: &str) -> bool {
-    match reset {
-        Some(reset) => reset == value,
-        None => value.is_empty(),
-    }
-}
-
 /// The values that a client gave at startup and that its session has as overrides.
 pub fn startup_overrides(values: impl IntoIterator<Item = (Box<str>, Box<str>)>) -> Overrides {
     Overrides { values: values.into_iter().collect::<BTreeMap<_, _>>(), ..Overrides::default() }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;
