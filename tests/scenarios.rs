@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pgweir::demo::cluster::{Cluster, ROLE, Recipe, SUPERUSER};
 use pgweir::demo::pooler::Pooler;
 use pgweir_testkit::client::{Client, Place};
-use pgweir_testkit::play::{Stage, Transcript, play, query};
+use pgweir_testkit::play::{BROKEN, Stage, Transcript, play, query};
 use pgweir_testkit::script::{Line, Scenario, read};
 
 /// PostgreSQL, and a pgweir of each kind in front of it.
@@ -95,16 +95,22 @@ fn all_alike(file: &str, text: &str) {
     let mut report = String::new();
     for scenario in &scenarios {
         let direct = house.play(scenario, Way::Direct);
-        for way in [Way::OneServer, Way::TwoServersAndNoise] {
-            let pooled = house.play(scenario, way);
-            for (line, (direct, pooled)) in scenario.lines.iter().zip(direct.iter().zip(&pooled)) {
-                if direct != pooled && line.differs.is_none() {
-                    report.push_str(&difference(file, scenario, way, line, direct, pooled));
+        // A scenario that doesn't read alike on direct connections proves nothing.
+        for way in [Way::Direct, Way::OneServer, Way::TwoServersAndNoise] {
+            let other = house.play(scenario, way);
+            for (line, (direct, other)) in scenario.lines.iter().zip(direct.iter().zip(&other)) {
+                let unlike = direct != other && (line.differs.is_none() || way == Way::Direct);
+                if unlike || is_broken(direct) || is_broken(other) {
+                    report.push_str(&difference(file, scenario, way, line, direct, other));
                 }
             }
         }
     }
     assert!(report.is_empty(), "{report}");
+}
+
+fn is_broken(heard: &[String]) -> bool {
+    heard.iter().any(|line| line.starts_with(BROKEN))
 }
 
 fn difference(
@@ -135,4 +141,8 @@ macro_rules! files {
     };
 }
 
-files! { statements pipelines copy settings pins }
+files! {
+    statements names pipelines protocol cursors copy copies
+    settings startup functions identity
+    pins temporary locks notifications sequences
+}

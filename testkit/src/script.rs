@@ -10,8 +10,9 @@
 //! connects when it is first named; `x: name=value …` before that gives it startup parameters). `x send>` only
 //! sends; `x read>` only reads what is due; `x await> A` reads until a message of that type. `x cancel>` cancels
 //! what x runs, `x drop>` closes its socket without a word. `setup> SQL` runs directly, as superuser; `until> SQL`
-//! waits, directly, until the query says true. `differs: why` accepts that the line before reads otherwise.
-//! Lines that begin with `--` are comments.
+//! waits, directly, until the query says true; `cleanup> SQL` runs directly when all is over. `differs: why` accepts
+//! that the line before reads otherwise. The lines between `repeat N` and `end` are played N times; a message with
+//! `*N` behind it is sent N times. Lines that begin with `--` are comments.
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -22,6 +23,8 @@ use crate::client::Due;
 pub struct Scenario {
     pub name: String,
     pub lines: Vec<Line>,
+    /// SQL that undoes what would outlive the scenario's database.
+    pub cleanup: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,13 +60,15 @@ pub struct Request {
 /// With the line, when the text isn't of the language.
 pub fn read(text: &str) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> = Vec::new();
+    let mut repeat = None;
     for (index, raw) in text.lines().enumerate() {
         let (number, line) = (index + 1, raw.trim());
         if line.is_empty() || line.starts_with("--") {
             continue;
         }
         if let Some(name) = line.strip_prefix('#') {
-            scenarios.push(Scenario { name: name.trim().to_owned(), lines: Vec::new() });
+            let name = name.trim().to_owned();
+            scenarios.push(Scenario { name, lines: Vec::new(), cleanup: Vec::new() });
             continue;
         }
         let scenario = scenarios.last_mut().unwrap_or_else(|| panic!("line {number}: no scenario yet"));
@@ -71,10 +76,19 @@ pub fn read(text: &str) -> Vec<Scenario> {
             let last =
                 scenario.lines.last_mut().unwrap_or_else(|| panic!("line {number}: nothing to differ"));
             last.differs = Some(why.trim().to_owned());
-            continue;
+        } else if let Some(sql) = line.strip_prefix("cleanup>") {
+            scenario.cleanup.push(sql.trim().to_owned());
+        } else if let Some(times) = line.strip_prefix("repeat ") {
+            let times: usize = times.parse().unwrap_or_else(|_| panic!("line {number}: not a number"));
+            repeat = Some((scenario.lines.len(), times));
+        } else if line == "end" {
+            let (from, times) = repeat.take().unwrap_or_else(|| panic!("line {number}: nothing to repeat"));
+            let lines = scenario.lines.split_off(from);
+            scenario.lines.extend(std::iter::repeat_n(lines, times).flatten());
+        } else {
+            let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
+            scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
         }
-        let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
-        scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
     }
     scenarios
 }
@@ -110,11 +124,12 @@ fn name(text: &str) -> Option<char> {
     letters.next().filter(|letter| letter.is_ascii_lowercase() && letters.next().is_none())
 }
 
-/// A word of a line: bare, quoted, or a list in brackets.
+/// A word of a line: bare, quoted, or a list in brackets; what ends a message or repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Word {
     Text(String),
     List(Vec<Self>),
+    Times(usize),
     End,
 }
 
@@ -161,7 +176,10 @@ fn list(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Vec<Word>
                         other => bare.push(other),
                     }
                 }
-                words.push(Word::Text(bare));
+                match bare.strip_prefix('*').and_then(|times| times.parse().ok()) {
+                    Some(times) => words.push(Word::Times(times)),
+                    None => words.push(Word::Text(bare)),
+                }
             }
         }
     }
@@ -191,7 +209,15 @@ fn quoted(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String>
 
 fn requests(line: &str) -> Option<Vec<Request>> {
     let words = words(line)?;
-    words.split(|word| *word == Word::End).filter(|words| !words.is_empty()).map(request).collect()
+    let mut requests = Vec::new();
+    for words in words.split(|word| *word == Word::End).filter(|words| !words.is_empty()) {
+        let (words, times) = match words.split_last() {
+            Some((Word::Times(times), words)) => (words, *times),
+            _ => (words, 1),
+        };
+        requests.extend(std::iter::repeat_n(request(words)?, times));
+    }
+    Some(requests)
 }
 
 fn request(words: &[Word]) -> Option<Request> {
