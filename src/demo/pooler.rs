@@ -3,6 +3,7 @@
 //! Depends on the command line alone. Invariant: a pooler that is dropped has ended.
 
 use std::{
+    env,
     ffi::OsStr,
     fs::{self, File},
     io,
@@ -53,16 +54,14 @@ impl Pooler {
         let http = free_address()?;
         let output = File::create(log).map_err(io_error("write pgweir's log"))?;
         let errors = output.try_clone().map_err(io_error("write pgweir's log"))?;
-        let child = Command::new(program)
-            .args(["--listen", &address.to_string(), "--http", &http.to_string()])
-            .args(arguments)
-            .env("DATABASE_URL", upstream)
-            .env_remove("PGWEIR_UPSTREAM")
-            .stdin(Stdio::null())
-            .stdout(output)
-            .stderr(errors)
-            .spawn()
-            .map_err(io_error("run pgweir"))?;
+        let mut command = Command::new(program);
+        command.args(["--listen", &address.to_string(), "--http", &http.to_string()]).args(arguments);
+        // Our own settings, and those of the tests, aren't this one's.
+        for (name, _) in env::vars_os().filter(|(name, _)| name.as_encoded_bytes().starts_with(b"PGWEIR_")) {
+            command.env_remove(name);
+        }
+        command.env("DATABASE_URL", upstream).stdin(Stdio::null()).stdout(output).stderr(errors);
+        let child = command.spawn().map_err(io_error("run pgweir"))?;
         let mut pooler = Self { child, log: log.to_owned(), address, http };
         pooler.wait_until_it_listens()?;
         Ok(pooler)
