@@ -68,8 +68,7 @@ impl House {
             password: self.cluster.password().into(),
             database: database.into(),
         };
-        let noise =
-            (way == Way::TwoServersAndNoise).then(|| Client::connect(&place, &[]).expect("the noise client"));
+        let noise = way == Way::TwoServersAndNoise;
         play(scenario, Stage { place, director: self.superuser(database), noise })
     }
 
@@ -145,4 +144,15 @@ files! {
     statements names pipelines protocol cursors copy copies
     settings startup functions identity
     pins temporary locks notifications sequences
+}
+
+/// What pgweir can't do yet: each file says what is missing. A scenario that reads alike moves up.
+#[test]
+#[ignore = "what pgweir can't do yet"]
+fn later() {
+    for file in std::fs::read_dir("tests/scenarios/later").expect("a folder of scenarios") {
+        let file = file.expect("a scenario file").path();
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        all_alike(&file.display().to_string(), &text);
+    }
 }

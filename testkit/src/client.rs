@@ -84,7 +84,7 @@ impl Client {
                     self.key = message.body[4..].to_vec();
                 }
                 b'Z' => return Ok(()),
-                b'E' => return Err(io::Error::other(message.line())),
+                b'E' => return Err(io::Error::new(io::ErrorKind::PermissionDenied, message.line())),
                 _ => {}
             }
         }

@@ -18,8 +18,8 @@ pub struct Stage {
     pub place: Place,
     /// A superuser, directly connected to the scenario's database.
     pub director: Client,
-    /// A further client that asks for a server between any two lines.
-    pub noise: Option<Client>,
+    /// Whether a further client asks for a server between any two lines.
+    pub noise: bool,
 }
 
 /// What was heard, line by line of the scenario.
@@ -32,10 +32,11 @@ pub const BROKEN: &str = "broken: ";
 /// [`BROKEN`].
 pub fn play(scenario: &Scenario, mut stage: Stage) -> Transcript {
     let mut cast = Cast { place: stage.place.clone(), clients: BTreeMap::new(), parameters: BTreeMap::new() };
-    let mut transcript = Vec::new();
+    let (mut transcript, mut noise) = (Vec::new(), None);
     for line in &scenario.lines {
-        if let Some(noise) = &mut stage.noise {
-            query(noise, "select 'noise'").expect("the noise client gets a server");
+        // Servers are opened when the scenario's own clients come, behind its setup.
+        if stage.noise && !cast.clients.is_empty() {
+            make_noise(&mut noise, &stage.place).expect("the noise client gets a server");
         }
         let mut heard = Vec::new();
         let outcome = cast.act(line, &mut stage.director, &mut heard);
@@ -50,9 +51,18 @@ pub fn play(scenario: &Scenario, mut stage: Stage) -> Transcript {
     transcript
 }
 
+fn make_noise(noise: &mut Option<Client>, place: &Place) -> io::Result<()> {
+    let client = match noise {
+        Some(client) => client,
+        None => noise.insert(Client::connect(place, &[])?),
+    };
+    query(client, "select 'noise'").map(drop)
+}
+
 fn ending(error: io::Error) -> String {
     match error.kind() {
         ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "closed".into(),
+        ErrorKind::PermissionDenied => format!("refused: {error}"),
         _ => format!("{BROKEN}{error}"),
     }
 }
