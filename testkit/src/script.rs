@@ -299,3 +299,68 @@ fn request(words: &[Word]) -> Option<Request> {
     };
     due.map(|due| Request { bytes: out.to_vec(), due: Some(due) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(line: &str) -> Vec<Request> {
+        requests(line).expect("a line of the language")
+    }
+
+    #[test]
+    fn a_scenario_has_a_name_lines_and_a_cleanup() {
+        let text = "-- a comment\n# 1  first\na> Sync\n\ncleanup> drop role r\n# second\nsetup> select 1\n";
+        let scenarios = read(text);
+        assert_eq!(scenarios.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["1  first", "second"]);
+        assert_eq!((scenarios[0].lines[0].number, &*scenarios[0].lines[0].text), (3, "a> Sync"));
+        assert_eq!(scenarios[0].cleanup, ["drop role r"]);
+        assert!(matches!(&scenarios[1].lines[0].action, Action::Setup(sql) if sql == "select 1"));
+    }
+
+    #[test]
+    fn a_difference_belongs_to_the_line_before() {
+        let scenario = &read("# s\na> Sync\ndiffers: because\na> Sync")[0];
+        let differs: Vec<_> = scenario.lines.iter().map(|line| line.differs.as_deref()).collect();
+        assert_eq!(differs, [Some("because"), None]);
+    }
+
+    #[test]
+    fn lines_and_messages_repeat() {
+        let scenario = &read("# s\na> Sync\nrepeat 3\na> Flush\nb> Flush\nend\na> Sync")[0];
+        let texts: String = scenario.lines.iter().filter_map(|line| line.text.chars().next()).collect();
+        assert_eq!(texts, "aabababa");
+        assert_eq!(sent("Sync *3; Flush").len(), 4);
+    }
+
+    #[test]
+    fn quotes_and_escapes() {
+        let query = |text: &str| sent(text)[0].bytes[5..].to_vec();
+        assert_eq!(query(r#"Query "select ""a b""; -- \\ \n""#), b"select \"a b\"; -- \\ \n\0");
+        assert_eq!(sent(r#"CopyData "1\tone\n""#)[0].bytes, b"d\0\0\0\x0a1\tone\n");
+    }
+
+    #[test]
+    fn messages_say_what_they_await() {
+        let due: Vec<_> =
+            sent(r#"Parse s "select $1" [23]; Bind "" s [NULL]; Execute "" 2; Flush; CopyDone; Sync"#)
+                .iter()
+                .map(|request| request.due)
+                .collect();
+        let awaited = [Due::Parse, Due::Bind, Due::Execute].map(Some);
+        assert_eq!(due[..3], awaited);
+        assert_eq!(due[3..], [None, Some(Due::CopyEnd), Some(Due::Sync)]);
+    }
+
+    #[test]
+    fn what_is_not_of_the_language_is_refused() {
+        for line in
+            ["Queri \"x\"", "Query \"open", "Bind \"\" s [1", "Parse s \"x\" [int4]", "FunctionCall x []"]
+        {
+            assert!(requests(line).is_none(), "{line}");
+        }
+        for line in ["ab> Sync", "A> Sync", "a jump> Sync", "nonsense"] {
+            assert!(action(line).is_none(), "{line}");
+        }
+    }
+}
