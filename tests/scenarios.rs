@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use pgweir::demo::cluster::{Cluster, ROLE, Recipe, SUPERUSER};
 use pgweir::demo::pooler::Pooler;
 use pgweir_testkit::client::{Client, Place};
-use pgweir_testkit::play::{Stage, Transcript, play, query};
+use pgweir_testkit::play::{BROKEN, Stage, Transcript, play, query};
 use pgweir_testkit::script::{Line, Scenario, read};
 
 /// PostgreSQL, and a pgweir of each kind in front of it.
@@ -68,8 +68,7 @@ impl House {
             password: self.cluster.password().into(),
             database: database.into(),
         };
-        let noise =
-            (way == Way::TwoServersAndNoise).then(|| Client::connect(&place, &[]).expect("the noise client"));
+        let noise = way == Way::TwoServersAndNoise;
         play(scenario, Stage { place, director: self.superuser(database), noise })
     }
 
@@ -108,16 +107,22 @@ fn all_alike(file: &str, text: &str) {
             continue;
         }
         let direct = house.play(scenario, Way::Direct);
-        for way in [Way::OneServer, Way::TwoServersAndNoise] {
-            let pooled = house.play(scenario, way);
-            for (line, (direct, pooled)) in scenario.lines.iter().zip(direct.iter().zip(&pooled)) {
-                if direct != pooled && line.differs.is_none() {
-                    report.push_str(&difference(file, scenario, way, line, direct, pooled));
+        // A scenario that doesn't read alike on direct connections proves nothing.
+        for way in [Way::Direct, Way::OneServer, Way::TwoServersAndNoise] {
+            let other = house.play(scenario, way);
+            for (line, (direct, other)) in scenario.lines.iter().zip(direct.iter().zip(&other)) {
+                let unlike = direct != other && (line.differs.is_none() || way == Way::Direct);
+                if unlike || is_broken(direct) || is_broken(other) {
+                    report.push_str(&difference(file, scenario, way, line, direct, other));
                 }
             }
         }
     }
     assert!(report.is_empty(), "{report}");
+}
+
+fn is_broken(heard: &[String]) -> bool {
+    heard.iter().any(|line| line.starts_with(BROKEN))
 }
 
 fn difference(
@@ -148,4 +153,19 @@ macro_rules! files {
     };
 }
 
-files! { statements pipelines copy settings pins }
+files! {
+    statements names pipelines protocol cursors copy copies
+    settings startup functions identity
+    pins temporary locks notifications sequences
+}
+
+/// What pgweir can't do yet: each file says what is missing. A scenario that reads alike moves up.
+#[test]
+#[ignore = "what pgweir can't do yet"]
+fn later() {
+    for file in std::fs::read_dir("tests/scenarios/later").expect("a folder of scenarios") {
+        let file = file.expect("a scenario file").path();
+        let text = std::fs::read_to_string(&file).expect("UTF-8");
+        all_alike(&file.display().to_string(), &text);
+    }
+}

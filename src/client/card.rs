@@ -3,12 +3,16 @@
 //! A signal is a bit and a wake-up; the task itself does what it means, so that nobody else ever touches a
 //! client's server. Invariant: a card is in the registry exactly while its client is logged in.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
+use std::time::Duration;
 
 use dashmap::DashMap;
 use subtle::ConstantTimeEq;
+use tokio::sync::Notify;
+use tokio::time::timeout;
 
 /// What a client's task may be told. Several may be pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +45,8 @@ pub struct Card {
     secret: Box<[u8]>,
     signals: AtomicU8,
     waker: OnceLock<Waker>,
+    /// Told when a cancel has been taken by the server, or had nothing to cancel.
+    cancelled: Notify,
 }
 
 impl Card {
@@ -54,6 +60,11 @@ impl Card {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
+    }
+
+    /// Whoever asked for the cancel may go on: it hits nothing any more.
+    pub fn cancel_is_over(&self) {
+        self.cancelled.notify_waiters();
     }
 
     /// What was signalled and not taken yet.
@@ -94,19 +105,25 @@ impl Registry {
             let step = self.next.fetch_add(1, Ordering::Relaxed) % (i32::MAX as u32 - FIRST_PID);
             let pid = (FIRST_PID + step) as i32;
             if let dashmap::Entry::Vacant(vacant) = self.cards.entry(pid) {
-                let card = Arc::new(Card { pid, secret, signals: AtomicU8::new(0), waker: OnceLock::new() });
+                let (signals, waker, cancelled) = Default::default();
+                let card = Arc::new(Card { pid, secret, signals, waker, cancelled });
                 vacant.insert(card.clone());
                 return Entry { registry: self, card };
             }
         }
     }
 
-    /// Passes a cancel request on, if the key is right. Nothing tells the asker which it was.
-    pub fn cancel(&self, pid: i32, secret: &[u8]) -> bool {
+    /// Passes a cancel request on, if the key is right, and waits until it can't hit a later query, `limit` at
+    /// most. Nothing tells the asker whether the key was right.
+    pub async fn cancel(&self, pid: i32, secret: &[u8], limit: Duration) -> bool {
         let Some(card) = self.cards.get(&pid).map(|entry| entry.value().clone()) else { return false };
         let right = bool::from(card.secret.ct_eq(secret));
         if right {
+            let mut over = pin!(card.cancelled.notified());
+            // Before the signal, or its end could be missed.
+            over.as_mut().enable();
             card.signal(Signals::CANCEL);
+            let _ = timeout(limit, over).await;
         }
         right
     }
@@ -137,6 +154,7 @@ pub struct Entry<'a> {
 impl Drop for Entry<'_> {
     fn drop(&mut self) {
         self.registry.cards.remove(&self.card.pid);
+        self.card.cancel_is_over();
     }
 }
 
@@ -144,20 +162,34 @@ impl Drop for Entry<'_> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_the_right_key_cancels() {
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn only_the_right_key_cancels() {
         let registry = Registry::default();
         let entry = registry.enter(b"0123456789abcdef"[..].into());
         let pid = entry.card.pid;
         assert!(pid >= 1 << 22);
-        assert!(!registry.cancel(pid, b"0123456789abcdeX"));
-        assert!(!registry.cancel(pid, b"0123"));
-        assert!(!registry.cancel(pid + 1, b"0123456789abcdef"));
+        assert!(!registry.cancel(pid, b"0123456789abcdeX", LIMIT).await);
+        assert!(!registry.cancel(pid, b"0123", LIMIT).await);
+        assert!(!registry.cancel(pid + 1, b"0123456789abcdef", LIMIT).await);
         assert!(entry.card.pending().is_empty());
-        assert!(registry.cancel(pid, b"0123456789abcdef"));
+        assert!(registry.cancel(pid, b"0123456789abcdef", Duration::ZERO).await);
         assert!(entry.card.take(Signals::CANCEL));
         assert!(!entry.card.take(Signals::CANCEL));
         drop(entry);
         assert!(registry.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_asks_for_a_cancel_waits_until_it_is_over() {
+        let registry = Registry::default();
+        let entry = registry.enter(b"key"[..].into());
+        let mut asked = pin!(registry.cancel(entry.card.pid, b"key", LIMIT));
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+        assert!(entry.card.take(Signals::CANCEL));
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+        entry.card.cancel_is_over();
+        assert!(asked.await);
     }
 }

@@ -251,8 +251,11 @@ impl Duplex<'_> {
             return Err(End::Fault(Fault::Shutdown));
         }
         self.card.take(Signals::CANCEL_SENT);
-        if self.card.take(Signals::CANCEL) && !self.server.ledger.replies.is_empty() {
-            self.cancel();
+        if self.card.take(Signals::CANCEL) {
+            match self.server.ledger.replies.is_empty() {
+                true => self.card.cancel_is_over(),
+                false => self.cancel(),
+            }
         }
         Ok(())
     }
@@ -265,7 +268,7 @@ impl Duplex<'_> {
     /// One request at a time: more of them would hit nothing else. The server isn't lent on before it arrived.
     fn cancel(&mut self) {
         let cancels = self.server.ledger.cancels.clone();
-        let Some(key) = self.server.key.clone() else { return };
+        let Some(key) = self.server.key.clone() else { return self.card.cancel_is_over() };
         if cancels.load(Ordering::Relaxed) > 0 {
             return;
         }
@@ -278,6 +281,7 @@ impl Duplex<'_> {
                 tracing::warn!(%error, "cancel request failed");
             }
             cancels.fetch_sub(1, Ordering::Release);
+            card.cancel_is_over();
             card.signal(Signals::CANCEL_SENT);
         });
     }

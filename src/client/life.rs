@@ -17,6 +17,7 @@ use crate::meter::counters::{Closed, LoginOutcome};
 use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
 use crate::pool::key::{Label, Profile, Wish};
+use crate::server::cancel;
 use crate::session::client::ClientState;
 use crate::session::params::Params;
 use crate::session::settings::Settings;
@@ -87,7 +88,8 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
         }
         Ok(Arrival::Cancel(key, stream)) => {
             house.counters.cancels_received.inc();
-            if !house.registry.cancel(key.pid, &key.secret) {
+            drop(slot);
+            if !house.registry.cancel(key.pid, &key.secret, cancel::DEADLINE).await {
                 house.counters.cancels_dropped.inc();
             }
             drop(stream);

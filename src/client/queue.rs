@@ -34,6 +34,7 @@ impl Client {
             return Poll::Ready(Err(End::Fault(Fault::Shutdown)));
         }
         if pending.has(Signals::CANCEL) && self.card.take(Signals::CANCEL) {
+            self.card.cancel_is_over();
             return Poll::Ready(Ok(Err(Fault::Cancelled)));
         }
         if let Poll::Ready(answer) = Pin::new(checkout).poll(cx) {

@@ -275,7 +275,9 @@ impl Client {
             return Err(End::Fault(Fault::Shutdown));
         }
         // There is nothing to cancel.
-        self.card.take(Signals::CANCEL);
+        if self.card.take(Signals::CANCEL) {
+            self.card.cancel_is_over();
+        }
         self.card.take(Signals::CANCEL_SENT);
         Ok(())
     }

@@ -84,7 +84,7 @@ impl Client {
                     self.key = message.body[4..].to_vec();
                 }
                 b'Z' => return Ok(()),
-                b'E' => return Err(io::Error::other(message.line())),
+                b'E' => return Err(io::Error::new(io::ErrorKind::PermissionDenied, message.line())),
                 _ => {}
             }
         }
@@ -147,30 +147,40 @@ impl Client {
 
     /// Reads all that is due; stops where the server waits for copy data.
     pub fn settle(&mut self) -> io::Result<Vec<Message>> {
-        let mut messages = Vec::new();
+        let mut heard = Vec::new();
+        self.settle_into(&mut heard).map(|()| heard)
+    }
+
+    /// [`settle`](Self::settle) for those who want what was heard before an error, too.
+    pub fn settle_into(&mut self, heard: &mut Vec<Message>) -> io::Result<()> {
         loop {
             while self.due.front() == Some(&Due::CopyEnd) {
                 self.due.pop_front();
             }
             if self.due.is_empty() || (self.copying && !self.due.contains(&Due::CopyEnd)) {
-                return Ok(messages);
+                return Ok(());
             }
             let message = self.receive()?;
             self.follow(message.tag);
-            messages.push(message);
+            heard.push(message);
         }
     }
 
     /// Reads until a message of this type came.
     pub fn until(&mut self, tag: u8) -> io::Result<Vec<Message>> {
-        let mut messages = Vec::new();
+        let mut heard = Vec::new();
+        self.until_into(tag, &mut heard).map(|()| heard)
+    }
+
+    /// [`until`](Self::until) for those who want what was heard before an error, too.
+    pub fn until_into(&mut self, tag: u8, heard: &mut Vec<Message>) -> io::Result<()> {
         loop {
             let message = self.receive()?;
             self.follow(message.tag);
             let found = message.tag == tag;
-            messages.push(message);
+            heard.push(message);
             if found {
-                return Ok(messages);
+                return Ok(());
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Plays a scenario and writes down what its clients hear.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -18,25 +18,53 @@ pub struct Stage {
     pub place: Place,
     /// A superuser, directly connected to the scenario's database.
     pub director: Client,
-    /// A further client that asks for a server between any two lines.
-    pub noise: Option<Client>,
+    /// Whether a further client asks for a server between any two lines.
+    pub noise: bool,
 }
 
 /// What was heard, line by line of the scenario.
 pub type Transcript = Vec<Vec<String>>;
 
-/// Plays `scenario` to its end. What goes wrong on the way stands in the transcript.
+/// Marks what a scenario must never read, not on a direct connection either: a reply that didn't come.
+pub const BROKEN: &str = "broken: ";
+
+/// Plays `scenario` to its end. A connection's end stands in the transcript as `closed`, what else goes wrong as
+/// [`BROKEN`].
 pub fn play(scenario: &Scenario, mut stage: Stage) -> Transcript {
     let mut cast = Cast { place: stage.place.clone(), clients: BTreeMap::new(), parameters: BTreeMap::new() };
-    let mut transcript = Vec::new();
+    let (mut transcript, mut noise) = (Vec::new(), None);
     for line in &scenario.lines {
-        if let Some(noise) = &mut stage.noise {
-            query(noise, "select 'noise'").expect("the noise client gets a server");
+        // Servers are opened when the scenario's own clients come, behind its setup.
+        if stage.noise && !cast.clients.is_empty() {
+            make_noise(&mut noise, &stage.place).expect("the noise client gets a server");
         }
-        let heard = cast.act(line, &mut stage.director);
-        transcript.push(heard.unwrap_or_else(|error| vec![format!("broken: {error}")]));
+        let mut heard = Vec::new();
+        let outcome = cast.act(line, &mut stage.director, &mut heard);
+        let mut lines: Vec<String> = heard.iter().map(Message::line).collect();
+        lines.extend(outcome.err().map(ending));
+        transcript.push(lines);
+    }
+    drop(cast);
+    for sql in &scenario.cleanup {
+        direct(&mut stage.director, sql).unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
     }
     transcript
+}
+
+fn make_noise(noise: &mut Option<Client>, place: &Place) -> io::Result<()> {
+    let client = match noise {
+        Some(client) => client,
+        None => noise.insert(Client::connect(place, &[])?),
+    };
+    query(client, "select 'noise'").map(drop)
+}
+
+fn ending(error: io::Error) -> String {
+    match error.kind() {
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => "closed".into(),
+        ErrorKind::PermissionDenied => format!("refused: {error}"),
+        _ => format!("{BROKEN}{error}"),
+    }
 }
 
 struct Cast {
@@ -46,35 +74,31 @@ struct Cast {
 }
 
 impl Cast {
-    fn act(&mut self, line: &Line, director: &mut Client) -> io::Result<Vec<String>> {
+    fn act(&mut self, line: &Line, director: &mut Client, heard: &mut Vec<Message>) -> io::Result<()> {
         match &line.action {
             Action::Parameters { client, values } => {
                 self.parameters.insert(*client, values.clone());
-                Ok(Vec::new())
+                Ok(())
             }
             Action::Say { client, messages, read } => {
                 let client = self.client(*client)?;
                 for message in messages {
                     client.request(&message.bytes, message.due)?;
                 }
-                if *read { client.settle().map(lines) } else { Ok(Vec::new()) }
+                if *read { client.settle_into(heard) } else { Ok(()) }
             }
-            Action::Read { client } => self.client(*client)?.settle().map(lines),
-            Action::Await { client, tag } => self.client(*client)?.until(*tag).map(lines),
+            Action::Read { client } => self.client(*client)?.settle_into(heard),
+            Action::Await { client, tag } => self.client(*client)?.until_into(*tag, heard),
             Action::Cancel { client } => {
                 let request = self.client(*client)?.cancel_request();
-                cancel(self.address(), &request).map(|()| Vec::new())
+                cancel(self.address(), &request)
             }
             Action::Drop { client } => {
                 self.clients.remove(client);
-                Ok(Vec::new())
+                Ok(())
             }
-            Action::Setup(sql) => {
-                let answer = query(director, sql)?;
-                assert!(answer.iter().all(|message| message.tag != b'E'), "line {}: {answer:?}", line.number);
-                Ok(Vec::new())
-            }
-            Action::Until(sql) => until(director, sql, line.number).map(|()| Vec::new()),
+            Action::Setup(sql) => direct(director, sql),
+            Action::Until(sql) => until(director, sql),
         }
     }
 
@@ -91,10 +115,6 @@ impl Cast {
     }
 }
 
-fn lines(messages: Vec<Message>) -> Vec<String> {
-    messages.iter().map(Message::line).collect()
-}
-
 /// Runs a query to its ReadyForQuery.
 pub fn query(client: &mut Client, sql: &str) -> io::Result<Vec<Message>> {
     let mut message = vec![b'Q'];
@@ -105,14 +125,25 @@ pub fn query(client: &mut Client, sql: &str) -> io::Result<Vec<Message>> {
     client.settle()
 }
 
-fn until(director: &mut Client, sql: &str, number: usize) -> io::Result<()> {
+/// Runs SQL that has to succeed.
+fn direct(director: &mut Client, sql: &str) -> io::Result<()> {
+    let answer = query(director, sql)?;
+    match answer.iter().find(|message| message.tag == b'E') {
+        Some(error) => Err(io::Error::other(format!("{sql}: {}", error.line()))),
+        None => Ok(()),
+    }
+}
+
+fn until(director: &mut Client, sql: &str) -> io::Result<()> {
     let began = Instant::now();
     loop {
         let answer = query(director, sql)?;
         if answer.iter().any(|message| message.tag == b'D' && message.body.ends_with(b"t")) {
             return Ok(());
         }
-        assert!(began.elapsed() < PATIENCE, "line {number}: never true: {sql}");
+        if began.elapsed() > PATIENCE {
+            return Err(io::Error::other("never true"));
+        }
         std::thread::yield_now();
     }
 }

@@ -10,8 +10,9 @@
 //! connects when it is first named; `x: name=value …` before that gives it startup parameters). `x send>` only
 //! sends; `x read>` only reads what is due; `x await> A` reads until a message of that type. `x cancel>` cancels
 //! what x runs, `x drop>` closes its socket without a word. `setup> SQL` runs directly, as superuser; `until> SQL`
-//! waits, directly, until the query says true. `differs: why` accepts that the line before reads otherwise.
-//! Lines that begin with `--` are comments.
+//! waits, directly, until the query says true; `cleanup> SQL` runs directly when all is over. `differs: why` accepts
+//! that the line before reads otherwise. The lines between `repeat N` and `end` are played N times; a message with
+//! `*N` behind it is sent N times. Lines that begin with `--` are comments.
 
 use bytes::BytesMut;
 use postgres_protocol::message::frontend;
@@ -22,6 +23,8 @@ use crate::client::Due;
 pub struct Scenario {
     pub name: String,
     pub lines: Vec<Line>,
+    /// SQL that undoes what would outlive the scenario's database.
+    pub cleanup: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,13 +60,15 @@ pub struct Request {
 /// With the line, when the text isn't of the language.
 pub fn read(text: &str) -> Vec<Scenario> {
     let mut scenarios: Vec<Scenario> = Vec::new();
+    let mut repeat = None;
     for (index, raw) in text.lines().enumerate() {
         let (number, line) = (index + 1, raw.trim());
         if line.is_empty() || line.starts_with("--") {
             continue;
         }
         if let Some(name) = line.strip_prefix('#') {
-            scenarios.push(Scenario { name: name.trim().to_owned(), lines: Vec::new() });
+            let name = name.trim().to_owned();
+            scenarios.push(Scenario { name, lines: Vec::new(), cleanup: Vec::new() });
             continue;
         }
         let scenario = scenarios.last_mut().unwrap_or_else(|| panic!("line {number}: no scenario yet"));
@@ -71,10 +76,19 @@ pub fn read(text: &str) -> Vec<Scenario> {
             let last =
                 scenario.lines.last_mut().unwrap_or_else(|| panic!("line {number}: nothing to differ"));
             last.differs = Some(why.trim().to_owned());
-            continue;
+        } else if let Some(sql) = line.strip_prefix("cleanup>") {
+            scenario.cleanup.push(sql.trim().to_owned());
+        } else if let Some(times) = line.strip_prefix("repeat ") {
+            let times: usize = times.parse().unwrap_or_else(|_| panic!("line {number}: not a number"));
+            repeat = Some((scenario.lines.len(), times));
+        } else if line == "end" {
+            let (from, times) = repeat.take().unwrap_or_else(|| panic!("line {number}: nothing to repeat"));
+            let lines = scenario.lines.split_off(from);
+            scenario.lines.extend(std::iter::repeat_n(lines, times).flatten());
+        } else {
+            let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
+            scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
         }
-        let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
-        scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
     }
     scenarios
 }
@@ -110,11 +124,12 @@ fn name(text: &str) -> Option<char> {
     letters.next().filter(|letter| letter.is_ascii_lowercase() && letters.next().is_none())
 }
 
-/// A word of a line: bare, quoted, or a list in brackets.
+/// A word of a line: bare, quoted, or a list in brackets; what ends a message or repeats it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Word {
     Text(String),
     List(Vec<Self>),
+    Times(usize),
     End,
 }
 
@@ -161,7 +176,10 @@ fn list(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<Vec<Word>
                         other => bare.push(other),
                     }
                 }
-                words.push(Word::Text(bare));
+                match bare.strip_prefix('*').and_then(|times| times.parse().ok()) {
+                    Some(times) => words.push(Word::Times(times)),
+                    None => words.push(Word::Text(bare)),
+                }
             }
         }
     }
@@ -191,7 +209,15 @@ fn quoted(rest: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String>
 
 fn requests(line: &str) -> Option<Vec<Request>> {
     let words = words(line)?;
-    words.split(|word| *word == Word::End).filter(|words| !words.is_empty()).map(request).collect()
+    let mut requests = Vec::new();
+    for words in words.split(|word| *word == Word::End).filter(|words| !words.is_empty()) {
+        let (words, times) = match words.split_last() {
+            Some((Word::Times(times), words)) => (words, *times),
+            _ => (words, 1),
+        };
+        requests.extend(std::iter::repeat_n(request(words)?, times));
+    }
+    Some(requests)
 }
 
 fn request(words: &[Word]) -> Option<Request> {
@@ -272,4 +298,69 @@ fn request(words: &[Word]) -> Option<Request> {
         _ => None,
     };
     due.map(|due| Request { bytes: out.to_vec(), due: Some(due) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(line: &str) -> Vec<Request> {
+        requests(line).expect("a line of the language")
+    }
+
+    #[test]
+    fn a_scenario_has_a_name_lines_and_a_cleanup() {
+        let text = "-- a comment\n# 1  first\na> Sync\n\ncleanup> drop role r\n# second\nsetup> select 1\n";
+        let scenarios = read(text);
+        assert_eq!(scenarios.iter().map(|one| &*one.name).collect::<Vec<_>>(), ["1  first", "second"]);
+        assert_eq!((scenarios[0].lines[0].number, &*scenarios[0].lines[0].text), (3, "a> Sync"));
+        assert_eq!(scenarios[0].cleanup, ["drop role r"]);
+        assert!(matches!(&scenarios[1].lines[0].action, Action::Setup(sql) if sql == "select 1"));
+    }
+
+    #[test]
+    fn a_difference_belongs_to_the_line_before() {
+        let scenario = &read("# s\na> Sync\ndiffers: because\na> Sync")[0];
+        let differs: Vec<_> = scenario.lines.iter().map(|line| line.differs.as_deref()).collect();
+        assert_eq!(differs, [Some("because"), None]);
+    }
+
+    #[test]
+    fn lines_and_messages_repeat() {
+        let scenario = &read("# s\na> Sync\nrepeat 3\na> Flush\nb> Flush\nend\na> Sync")[0];
+        let texts: String = scenario.lines.iter().filter_map(|line| line.text.chars().next()).collect();
+        assert_eq!(texts, "aabababa");
+        assert_eq!(sent("Sync *3; Flush").len(), 4);
+    }
+
+    #[test]
+    fn quotes_and_escapes() {
+        let query = |text: &str| sent(text)[0].bytes[5..].to_vec();
+        assert_eq!(query(r#"Query "select ""a b""; -- \\ \n""#), b"select \"a b\"; -- \\ \n\0");
+        assert_eq!(sent(r#"CopyData "1\tone\n""#)[0].bytes, b"d\0\0\0\x0a1\tone\n");
+    }
+
+    #[test]
+    fn messages_say_what_they_await() {
+        let due: Vec<_> =
+            sent(r#"Parse s "select $1" [23]; Bind "" s [NULL]; Execute "" 2; Flush; CopyDone; Sync"#)
+                .iter()
+                .map(|request| request.due)
+                .collect();
+        let awaited = [Due::Parse, Due::Bind, Due::Execute].map(Some);
+        assert_eq!(due[..3], awaited);
+        assert_eq!(due[3..], [None, Some(Due::CopyEnd), Some(Due::Sync)]);
+    }
+
+    #[test]
+    fn what_is_not_of_the_language_is_refused() {
+        for line in
+            ["Queri \"x\"", "Query \"open", "Bind \"\" s [1", "Parse s \"x\" [int4]", "FunctionCall x []"]
+        {
+            assert!(requests(line).is_none(), "{line}");
+        }
+        for line in ["ab> Sync", "A> Sync", "a jump> Sync", "nonsense"] {
+            assert!(action(line).is_none(), "{line}");
+        }
+    }
 }
