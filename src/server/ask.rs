@@ -98,7 +98,7 @@ impl Connection {
 
     async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
         let mut gathering = Gathering::default();
-        let mut bytes = Vec::with_capacity(4096);
+        let (mut bytes, mut ready) = (Vec::with_capacity(4096), false);
         loop {
             if self.stream.read_buf(&mut bytes).await? == 0 {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
@@ -107,9 +107,10 @@ impl Connection {
             while let Some(head) = frame::head(&bytes[used..]).map_err(|_| AskError::Protocol)? {
                 let Some(message) = bytes.get(used..used + head.total) else { break };
                 used += head.total;
-                if self.take(head.tag, &message[HEAD..], &mut gathering)? {
-                    return if used == bytes.len() { gathering.answer() } else { Err(AskError::Protocol) };
-                }
+                ready |= self.take(head.tag, &message[HEAD..], ready, &mut gathering)?;
+            }
+            if ready && used == bytes.len() {
+                return gathering.answer();
             }
             bytes.drain(..used);
             if bytes.len() > LONGEST {
@@ -118,9 +119,20 @@ impl Connection {
         }
     }
 
-    /// Takes one message in; true at ReadyForQuery.
-    fn take(&mut self, tag: u8, body: &[u8], gathering: &mut Gathering) -> Result<bool, AskError> {
+    /// Takes one message in; true at ReadyForQuery. Behind that, an idle server may still notify.
+    fn take(
+        &mut self,
+        tag: u8,
+        body: &[u8],
+        ready: bool,
+        gathering: &mut Gathering,
+    ) -> Result<bool, AskError> {
         match tag {
+            _ if ready
+                && !matches!(tag, b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS | b::NOTICE_RESPONSE) =>
+            {
+                return Err(AskError::Protocol);
+            }
             b::DATA_ROW => {
                 let columns = read::data_row(body).map_err(|_| AskError::Protocol)?;
                 let text = |column: &[u8]| String::from_utf8_lossy(column).into();
