@@ -18,6 +18,7 @@ use crate::session::server::Tx;
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::{Fault, Phase, Severity};
+use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
 
@@ -128,10 +129,18 @@ impl Client {
             return fault.clone();
         }
         let owes = !lease.ledger.replies.is_empty();
-        if let (Loss::Said(body), true) = (loss, owes) {
+        let in_transaction = lease.ledger.tx != Tx::Idle;
+        if let Loss::Said(body) = loss {
             let fields = ErrorFields::read(body);
-            if let Some(sqlstate) = fields.code {
-                return Fault::Rejected { sqlstate, message: fields.message_text().into_owned() };
+            match fields.code {
+                // Said in place of an answer: what was asked did not commit.
+                Some(SqlState::ADMIN_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW) | None if in_transaction => {
+                    return Fault::ServerLost;
+                }
+                Some(sqlstate) if owes || in_transaction => {
+                    return Fault::Rejected { sqlstate, message: fields.message_text().into_owned() };
+                }
+                _ => {}
             }
         }
         // Without a statement under way, or with none in an open transaction that could have ended it, nothing

@@ -160,8 +160,7 @@ impl Exchange<'_> {
     fn deallocated_all(&mut self) {
         self.server.questions = 0;
         let replies = &self.server.replies;
-        let parsed_behind =
-            |wanted: &dyn Fn(&Undo) -> bool| replies.behind_front().any(|slot| wanted(&slot.undo));
+        let parsed_behind = |wanted: &dyn Fn(&Undo) -> bool| replies.slots().any(|slot| wanted(&slot.undo));
         self.client.statements.retain(|name| {
             parsed_behind(
                 &|undo| matches!(undo, Undo::Parsed { name: Some(parsed), .. } if **parsed == *name),

@@ -133,6 +133,22 @@ impl Exchange<'_> {
         }
     }
 
+    /// Whether an unanswered batch decides what the client's `name` means, or whether the server has its statement.
+    pub(super) fn is_name_in_doubt(&self, name: &[u8]) -> bool {
+        let id = self.client.statements.get(name).map(|held| held.statement.id);
+        self.server.replies.is_in_doubt(|undo| match undo {
+            Undo::Parsed { name: Some(parsed), id: of } => **parsed == *name || Some(*of) == id,
+            Undo::Parsed { name: None, id: of } | Undo::ClosedOnServer { id: of, .. } => Some(*of) == id,
+            Undo::ClosedByClient { name: closed, .. } => **closed == *name,
+            _ => false,
+        })
+    }
+
+    /// As [`Self::is_name_in_doubt`], for the unnamed statement.
+    pub(super) fn is_unnamed_in_doubt(&self) -> bool {
+        self.server.replies.is_in_doubt(|undo| matches!(undo, Undo::Unnamed { .. }))
+    }
+
     /// Closes the server's copy, if it has one.
     pub(super) fn close_copy(&mut self, statement: &Statement, fate: Fate) {
         if let Some(copy) = self.server.statements.remove(statement.id) {

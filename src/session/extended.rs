@@ -28,11 +28,18 @@ impl Exchange<'_> {
             return Ok(Judged::NeedsMore);
         }
         let parse = read::parse(frame.body)?;
+        if !parse.name.is_empty() && self.is_name_in_doubt(parse.name) {
+            return Ok(Judged::NeedsMore);
+        }
         let dialect = self.client.settings.dialect;
-        let statement = self
-            .shared
-            .statements
-            .intern(parse.definition, dialect, |text| self.analyse(text, Extent::Whole));
+        // Settings of the transaction only may change what the text means: then nobody else may share it.
+        let statement = if self.server.params.same_as(&self.client.told) {
+            self.shared.statements.intern(parse.definition, dialect, |text| self.analyse(text, Extent::Whole))
+        } else {
+            self.shared
+                .statements
+                .private(parse.definition.into(), dialect, |text| self.analyse(text, Extent::Whole))
+        };
         if parse.name.is_empty() {
             return self.parse_unnamed(statement, total);
         }
@@ -116,6 +123,9 @@ impl Exchange<'_> {
             return self.bind_unnamed(total);
         }
         let name = bind.statement;
+        if self.is_name_in_doubt(name) {
+            return Ok(Judged::NeedsMore);
+        }
         match self.client.statements.get(name).cloned() {
             Some(held) => {
                 match self.ensure_held(&held) {
@@ -155,6 +165,9 @@ impl Exchange<'_> {
     }
 
     fn bind_unnamed(&mut self, total: usize) -> Result<Judged, Fault> {
+        if self.is_unnamed_in_doubt() {
+            return Ok(Judged::NeedsMore);
+        }
         self.ensure_unnamed();
         let id = self.client.statements.unnamed.as_ref().map(|statement| statement.id);
         if let Some(statement) = &self.client.statements.unnamed {
@@ -191,8 +204,14 @@ impl Exchange<'_> {
             return self.pass(Awaits::Describe);
         };
         if name.is_empty() {
+            if self.is_unnamed_in_doubt() {
+                return Ok(Judged::NeedsMore);
+            }
             self.ensure_unnamed();
             return self.pass(Awaits::Describe);
+        }
+        if self.is_name_in_doubt(name) {
+            return Ok(Judged::NeedsMore);
         }
         match self.client.statements.get(name).cloned() {
             Some(held) => {
@@ -227,6 +246,9 @@ impl Exchange<'_> {
             self.up.forward(total);
             self.sent(Awaits::Close, Fate::Forward, Undo::Unnamed { client: Some(client), server });
             return Ok(Judged::Moved);
+        }
+        if self.is_name_in_doubt(name) {
+            return Ok(Judged::NeedsMore);
         }
         let name: Box<[u8]> = name.into();
         let undo = match self.client.statements.remove(&name) {

@@ -317,9 +317,12 @@ impl Replies {
         self.doubtful = 0;
     }
 
-    /// What was sent behind the front and not answered yet.
-    pub fn behind_front(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().skip(1)
+    /// Whether the latest request that changed what `concerns` picks out belongs to a batch whose Sync is sent, and
+    /// is not answered: should that batch fail, the change will not have happened. Within a batch there is no doubt,
+    /// for what stands behind a failure is skipped.
+    pub fn is_in_doubt(&self, concerns: impl Fn(&Undo) -> bool) -> bool {
+        let latest = self.slots.iter().rposition(|slot| concerns(&slot.undo));
+        latest.is_some_and(|at| self.slots.iter().skip(at + 1).any(|slot| slot.awaits == Awaits::Sync))
     }
 
     pub fn len(&self) -> usize {

@@ -114,11 +114,14 @@ impl Exchange<'_> {
             return false;
         }
         self.up.discard(total);
+        let in_batch = self.server.unsynced;
         for held in self.referenced(analysis) {
-            // Its failure would only be in the way: the text itself finds out what is missing.
-            self.ensure(&held.statement, held.stamp, Fate::Hide);
+            // Outside of a batch its failure would only be in the way: the text itself finds out what is missing.
+            let fate = if in_batch { Fate::Swallow } else { Fate::Hide };
+            self.ensure(&held.statement, held.stamp, fate);
         }
-        if self.server.unsynced {
+        // A batch of the client's stays open: PostgreSQL may be skipping to its Sync.
+        if !in_batch && self.server.unsynced {
             write::bare(self.up.out(), f::SYNC);
             self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
         }

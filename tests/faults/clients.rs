@@ -268,3 +268,18 @@ fn f17_a_goodbye_in_a_transaction_rolls_it_back() {
     drop(client);
     house.all_is_well();
 }
+
+#[test]
+fn f2_a_login_that_drips_has_the_same_deadline() {
+    let house = House::new("[timeouts]\nlogin = \"1s\"");
+    let mut dripping = house.stranger();
+    // The length of a packet that never comes to its end, and then its bytes.
+    let packet = [&[0, 0, 4, 0, 0, 3, 0, 0][..], &[b'x'; 1000]].concat();
+    let mut bytes = packet.iter();
+    eventually("it is closed in the middle", || {
+        std::thread::park_timeout(Duration::from_millis(20));
+        let next = *bytes.next().expect("the deadline comes long before the end");
+        dripping.write_all(&[next]).is_err()
+    });
+    house.all_is_well();
+}

@@ -93,3 +93,17 @@ fn f43_and_f57_a_server_that_can_not_be_reached_is_told_and_found_again() {
     drop(client);
     house.all_is_well();
 }
+
+#[test]
+fn f56_a_commit_whose_last_message_is_lost_is_of_unknown_outcome() {
+    let (house, network) = House::behind("[pool]\nsize = 1");
+    let mut client = house.client();
+    ask(&mut client, "create table f56 (a int)");
+    network.cut_on(b"Z\0\0\0\x05I");
+    let answer = query(&mut client, "insert into f56 values (1)").expect("an answer");
+    assert_eq!(sqlstate(&answer).as_deref(), Some("08007"));
+    network.calm();
+    assert_eq!(row(&mut client, "select count(*) from f56"), "DataRow [\"1\"]", "it was committed");
+    drop(client);
+    house.all_is_well();
+}

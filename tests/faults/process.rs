@@ -141,3 +141,30 @@ fn f67_a_log_that_nobody_reads_stops_nothing() {
     child.kill().expect("it still runs");
     child.wait().expect("it ends");
 }
+
+#[test]
+fn f65_more_connections_than_files() {
+    let house = House::new("");
+    let port = pgweir::demo::cluster::free_port().expect("a port");
+    let command = format!(
+        "ulimit -n 80; exec {} --listen 127.0.0.1:{port} --http 127.0.0.1:0",
+        env!("CARGO_BIN_EXE_pgweir")
+    );
+    let mut child = Command::new("bash")
+        .args(["-c", &command])
+        .env("DATABASE_URL", house.cluster.url())
+        .env_remove("PGWEIR_TEST_PGBIN")
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let place = house.place_at(([127, 0, 0, 1], port).into());
+    eventually("it listens", || std::net::TcpStream::connect(place.address).is_ok());
+    let mut first = pgweir_testkit::client::Client::connect(&place, &[]).expect("a login");
+    row(&mut first, "select 1");
+    let crowd: Vec<_> = (0..200).filter_map(|_| std::net::TcpStream::connect(place.address).ok()).collect();
+    assert_eq!(row(&mut first, "select 'served'"), "DataRow [\"served\"]", "whoever is in is served");
+    drop(crowd);
+    eventually("newcomers get in again", || pgweir_testkit::client::Client::connect(&place, &[]).is_ok());
+    child.kill().expect("it still runs");
+    child.wait().expect("it ends");
+}
