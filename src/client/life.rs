@@ -175,6 +175,7 @@ async fn welcome<'a>(
         clock: Clock::default(),
         home,
         profile,
+        application_name: guest.startup.application_name.map(Into::into),
         last: None,
         lanes: None,
         bad_news: None,

@@ -37,6 +37,8 @@ pub(super) struct Client {
     pub card: Arc<Card>,
     pub home: Arc<Home>,
     pub profile: Arc<Profile>,
+    /// What RESET gives back to `application_name`, which is no part of the profile.
+    pub application_name: Option<Box<str>>,
     /// Where it was served last.
     pub last: Option<ServerId>,
     /// None while there is no byte to hold.
@@ -292,5 +294,5 @@ impl Client {
 }
 
 // Thousands of idle clients are our memory promise.
-const _: () = assert!(size_of::<Client>() <= 288);
+const _: () = assert!(size_of::<Client>() <= 304);
 const _: () = assert!(LARGE >= 1 << 16, "a message that doesn't stream fits the buffer");

@@ -11,6 +11,8 @@ use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::settle::{Answers, Questions};
 
+const APPLICATION_NAME: &str = "application_name";
+
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
@@ -106,10 +108,18 @@ impl Client {
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
-        let settings = self.home.shared.settings.intern(after);
-        lease.ledger.settings = Some(settings.clone());
-        lease.set_label(Label(settings.id));
-        self.state.settings = settings;
+        let interner = &self.home.shared.settings;
+        let there = interner.intern(after.clone());
+        lease.set_label(Label(there.id));
+        lease.ledger.settings = Some(there.clone());
+        self.state.settings = match &self.application_name {
+            Some(name) if !after.values.contains_key(APPLICATION_NAME) => {
+                let mut own = after;
+                own.values.insert(APPLICATION_NAME.into(), name.clone());
+                interner.intern(own)
+            }
+            _ => there,
+        };
         self.state.pins = answers.pins(self.state.pins);
         self.state.told = lease.ledger.params.clone();
     }
