@@ -214,6 +214,8 @@ impl Client {
         if fault.is_some() {
             let _ = timeout(LAST_WORDS, told).await;
         }
+        // A server that got half a message would read the next client's as its rest.
+        let mid_request = self.lanes.as_ref().is_some_and(|lanes| lanes.up.is_passing() || lanes.up.has_output());
         if let Some(lanes) = self.lanes.take() {
             lanes.give_back();
         }
@@ -224,6 +226,7 @@ impl Client {
         drop(self);
         if let Some(lease) = lease
             && !sticky
+            && !mid_request
         {
             recover(lease, touched, &shared).await;
         }
