@@ -215,7 +215,8 @@ impl Client {
             let _ = timeout(LAST_WORDS, told).await;
         }
         // A server that got half a message would read the next client's as its rest.
-        let mid_request = self.lanes.as_ref().is_some_and(|lanes| lanes.up.is_passing() || lanes.up.has_output());
+        let mid_request =
+            self.lanes.as_ref().is_some_and(|lanes| lanes.up.is_passing() || lanes.up.has_output());
         if let Some(lanes) = self.lanes.take() {
             lanes.give_back();
         }
