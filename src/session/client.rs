@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::params::Params;
 use super::pins::Pins;
 use super::settings::Settings;
-use super::statements::client::{ClientStatements, Held};
+use super::statements::client::ClientStatements;
+use super::statements::shared::Statement;
 use crate::sql::{Analysis, Effects};
 
 #[derive(Debug)]
@@ -18,13 +19,20 @@ pub struct ClientState {
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
-    /// Statements that SQL is about to deallocate, until a tag confirms it.
-    pub deallocating: Vec<(Box<[u8]>, Held)>,
+    /// Portals whose execution deallocates statements. They end with their transaction.
+    pub deallocators: Vec<(Box<[u8]>, Arc<Statement>)>,
 }
 
 impl ClientState {
     pub fn new(settings: Arc<Settings>, told: Params) -> Self {
-        Self { statements: ClientStatements::default(), settings, told, touch: Touch::default(), pins: Pins::default(), deallocating: Vec::new() }
+        Self {
+            statements: ClientStatements::default(),
+            settings,
+            told,
+            touch: Touch::default(),
+            pins: Pins::default(),
+            deallocators: Vec::new(),
+        }
     }
 }
 
@@ -64,7 +72,10 @@ impl Touch {
     pub fn changes_dialect(&self) -> bool {
         self.effects.intersects(Effects::GUC.or(Effects::GUC_ALL).or(Effects::OPAQUE))
             && (self.effects.contains(Effects::GUC_ALL)
-                || self.names.iter().any(|name| matches!(&**name, "standard_conforming_strings" | "client_encoding")))
+                || self
+                    .names
+                    .iter()
+                    .any(|name| matches!(&**name, "standard_conforming_strings" | "client_encoding")))
     }
 
     pub fn clear(&mut self) {

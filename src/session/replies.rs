@@ -15,69 +15,19 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use super::statements::server::{Copy, Unnamed};
-use super::statements::shared::{Statement, StatementId};
-use super::statements::client::Held;
-use crate::wire::fault::Fault;
+use super::segments::{Segment, Segments};
+pub use super::slot::{About, Awaits, Fate, Slot, Undo};
 use crate::wire::tag::backend as b;
-
-use std::sync::Arc;
-
-/// What a message that was sent awaits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaits {
-    Parse,
-    Bind,
-    Describe,
-    Execute,
-    Close,
-    Sync,
-    Query,
-    FunctionCall,
-    /// CopyDone or CopyFail: nothing comes for it, but Syncs in front of it were read as part of the copy.
-    CopyEnd,
-}
-
-/// For whom a reply is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The client's.
-    Forward,
-    /// Ours; an error is the client's all the same, for its own request can't go on without ours.
-    Swallow,
-    /// Ours, errors too: the client's request goes on and finds out for itself.
-    Hide,
-    /// The server was made to fail here so that it rolls back and skips; the client hears this fault.
-    Fault(Box<Fault>),
-}
-
-/// How to take back what a request changed in the maps, when the server skipped it.
-#[derive(Debug)]
-pub enum Undo {
-    Nothing,
-    /// A Parse, under the client's name if it is the client's own.
-    Parsed { name: Option<Box<[u8]>>, id: StatementId },
-    /// The unnamed statement of the server, and of the client if the request was the client's.
-    Unnamed { client: Option<Option<Arc<Statement>>>, server: Unnamed },
-    ClosedByClient { name: Box<[u8]>, held: Held },
-    ClosedOnServer { id: StatementId, copy: Copy },
-}
-
-#[derive(Debug)]
-pub struct Slot {
-    pub awaits: Awaits,
-    pub fate: Fate,
-    /// The statement that the request is about, if it is one of ours.
-    pub statement: Option<StatementId>,
-    pub undo: Undo,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Copying {
     No,
     /// Syncs sent during the copy: the server drops them, unless the copy had failed already. `ended`: the
     /// client has sent CopyDone or CopyFail, so what follows is no longer part of the copy.
-    In { syncs: u32, ended: bool },
+    In {
+        syncs: u32,
+        ended: bool,
+    },
     Out,
 }
 
@@ -107,16 +57,32 @@ pub enum Reply<'a> {
 #[derive(Debug)]
 pub struct Replies {
     slots: VecDeque<Slot>,
+    /// The front slot got something already.
+    begun: bool,
     copying: Copying,
     /// An error came and the Sync that ends the skipping has not been sent yet.
     skipping: bool,
     /// Syncs that a failed copy may or may not have read: as many ReadyForQuery may come, or fewer.
     doubtful: u32,
+    segments: Segments,
+    /// When a name of the client was last changed.
+    names: Segment,
+    /// When an unnamed statement was last changed.
+    unnamed: Segment,
 }
 
 impl Default for Replies {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), copying: Copying::No, skipping: false, doubtful: 0 }
+        Self {
+            slots: VecDeque::new(),
+            begun: false,
+            copying: Copying::No,
+            skipping: false,
+            doubtful: 0,
+            segments: Segments::default(),
+            names: Segment::default(),
+            unnamed: Segment::default(),
+        }
     }
 }
 
@@ -161,6 +127,15 @@ impl Replies {
             (Awaits::CopyEnd, Copying::In { ended, .. }) => *ended = true,
             _ => {}
         }
+        if slot.undo.is_of_names() {
+            self.names = self.segments.open();
+        }
+        if slot.undo.is_of_unnamed() {
+            self.unnamed = self.segments.open();
+        }
+        if slot.awaits.ends_segment() {
+            self.segments.close();
+        }
         self.slots.push_back(slot);
     }
 
@@ -172,6 +147,20 @@ impl Replies {
     /// Whether the server reads copy data now, so that only copy messages mean anything to it.
     pub fn is_copying_in(&self) -> bool {
         matches!(self.copying, Copying::In { ended: false, .. })
+    }
+
+    pub fn segments(&self) -> Segments {
+        self.segments
+    }
+
+    /// Whether the client's names are what our map says by the time the server reads what is sent now.
+    pub fn names_are_certain(&self) -> bool {
+        self.segments.is_certain(self.names)
+    }
+
+    /// The same for the unnamed statements of client and server.
+    pub fn unnamed_is_certain(&self) -> bool {
+        self.segments.is_certain(self.unnamed)
     }
 }
 
@@ -186,14 +175,23 @@ impl Replies {
             return Ok(Reply::Aside { ours });
         }
         let awaited = self.slots.front().map(|slot| slot.awaits);
-        let Some(front) = awaited else { return self.unasked(got) };
+        if self.doubtful > 0 && self.is_late_ready(got) {
+            self.doubtful -= 1;
+            self.skipping = false;
+            return Ok(Reply::LateReady);
+        }
+        let Some(front) = awaited else { return Err(Mismatch { awaited, got }) };
         self.follow_copy(got);
         match judge(front, got) {
-            Verdict::More => Ok(Reply::More(self.slots.front().expect("judged just now"))),
-            Verdict::Done => Ok(Reply::Done(self.slots.pop_front().expect("judged just now"))),
+            Verdict::More => {
+                self.begun = true;
+                Ok(Reply::More(self.slots.front().expect("judged just now")))
+            }
+            Verdict::Done => Ok(Reply::Done(self.pop().expect("judged just now"))),
             Verdict::SkipToSync => {
-                self.skipping = !self.slots.iter().any(|slot| slot.awaits == Awaits::Sync);
-                Ok(Reply::Failed(self.slots.pop_front().expect("judged just now")))
+                let failed = self.pop().expect("judged just now");
+                self.skipping = !self.expects_sync();
+                Ok(Reply::Failed(failed))
             }
             Verdict::Violation => Err(Mismatch { awaited, got }),
         }
@@ -202,16 +200,43 @@ impl Replies {
     /// After [`Reply::Failed`]: the slots that the server skips, the last one first, so that each can be
     /// undone on top of what stands before it.
     pub fn skipped(&mut self) -> Option<Slot> {
-        let end = self.slots.iter().position(|slot| slot.awaits == Awaits::Sync).unwrap_or(self.slots.len());
-        self.slots.remove(end.checked_sub(1)?)
+        let last = self.next_sync().checked_sub(1)?;
+        self.remove(last)
     }
 
-    fn unasked(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
-        if got == b::READY_FOR_QUERY && self.doubtful > 0 {
-            self.doubtful -= 1;
-            return Ok(Reply::LateReady);
+    /// What was sent behind the Sync that ends the skipping, in order.
+    pub fn behind_sync(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let sync = self.next_sync();
+        self.slots.iter_mut().skip(sync)
+    }
+
+    fn next_sync(&self) -> usize {
+        self.slots.iter().position(|slot| slot.awaits == Awaits::Sync).unwrap_or(self.slots.len())
+    }
+
+    fn pop(&mut self) -> Option<Slot> {
+        self.begun = false;
+        self.remove(0)
+    }
+
+    /// The only way out of the queue but [`Self::abandon`].
+    fn remove(&mut self, index: usize) -> Option<Slot> {
+        let slot = self.slots.remove(index)?;
+        if slot.awaits.ends_segment() {
+            self.segments.settle();
         }
-        Err(Mismatch { awaited: None, got })
+        Some(slot)
+    }
+
+    /// Whether a reply is a ReadyForQuery for a Sync that the failed copy didn't read. Those for Syncs in the
+    /// queue look the same, and it doesn't matter which is which. Any other reply was made behind them all,
+    /// so it ends the doubt.
+    fn is_late_ready(&mut self, got: u8) -> bool {
+        if got != b::READY_FOR_QUERY {
+            self.doubtful = 0;
+            return false;
+        }
+        !self.begun && self.slots.front().is_none_or(|slot| slot.awaits != Awaits::Sync)
     }
 
     fn follow_copy(&mut self, got: u8) {
@@ -226,7 +251,7 @@ impl Replies {
                     self.doubtful += syncs;
                 }
                 if self.copy_end_is_next() {
-                    self.slots.remove(1);
+                    self.remove(1);
                 }
                 self.copying = Copying::No;
             }
@@ -243,7 +268,7 @@ impl Replies {
     fn take_syncs_read_by_copy(&mut self) -> u32 {
         let mut syncs = 0;
         while self.slots.get(1).is_some_and(|slot| slot.awaits == Awaits::Sync) {
-            self.slots.remove(1);
+            self.remove(1);
             syncs += 1;
         }
         syncs
@@ -251,7 +276,7 @@ impl Replies {
 
     fn drop_copy_ends(&mut self) {
         while self.slots.front().is_some_and(|slot| slot.awaits == Awaits::CopyEnd) {
-            self.slots.pop_front();
+            self.pop();
         }
     }
 }
@@ -261,6 +286,12 @@ impl Replies {
 impl Replies {
     pub fn front(&self) -> Option<&Slot> {
         self.slots.front()
+    }
+
+    /// The slot that the next reply is for.
+    pub fn front_mut(&mut self) -> Option<&mut Slot> {
+        self.drop_copy_ends();
+        self.slots.front_mut()
     }
 
     /// What was sent behind the front and not answered yet.
@@ -277,6 +308,11 @@ impl Replies {
         self.slots.iter().all(|slot| slot.awaits == Awaits::CopyEnd)
     }
 
+    /// Whether a Sync was sent that is still to be answered.
+    pub fn expects_sync(&self) -> bool {
+        self.slots.iter().any(|slot| slot.awaits == Awaits::Sync)
+    }
+
     /// A failed copy left it open how many ReadyForQuery are still to come.
     pub fn is_doubtful(&self) -> bool {
         self.doubtful > 0
@@ -287,9 +323,10 @@ impl Replies {
         self.copying != Copying::No
     }
 
-    /// The replies that were awaited will never come: the server is gone.
+    /// The replies that were awaited will never come: the server is gone. Gives the slots, last one first.
     pub fn abandon(&mut self) -> impl Iterator<Item = Slot> + '_ {
-        (self.copying, self.skipping, self.doubtful) = (Copying::No, false, 0);
+        (self.begun, self.copying, self.skipping, self.doubtful) = (false, Copying::No, false, 0);
+        self.segments.settle_all();
         std::iter::from_fn(|| self.slots.pop_back())
     }
 }

@@ -4,10 +4,10 @@ use std::hash::RandomState;
 use std::sync::Arc;
 
 use super::params::Params;
-use super::replies::{Awaits, Fate, Replies, Slot, Undo};
+use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
-use super::statements::shared::StatementId;
+use crate::wire::tag::backend;
 
 /// The transaction status of the last ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,6 @@ pub struct Ledger {
     pub cancels: u32,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
-    pipeline: u64,
     pub hasher: RandomState,
 }
 
@@ -57,27 +56,30 @@ impl Ledger {
             settings: Some(settings),
             cancels: 0,
             questions: 0,
-            pipeline: 0,
             hasher,
         }
     }
 
-    /// The pipeline that is being sent: everything between two moments at which nothing was owed.
-    pub fn pipeline(&self) -> u64 {
-        self.pipeline
-    }
-
     /// Notes a message that was just written for the server.
-    pub fn sent(&mut self, awaits: Awaits, fate: Fate, statement: Option<StatementId>, undo: Undo) {
-        if self.replies.is_empty() {
-            self.pipeline += 1;
-        }
-        match awaits {
-            Awaits::Sync => self.unsynced = false,
+    pub fn sent(&mut self, slot: Slot) {
+        match slot.awaits {
+            // One that a copy reads ends nothing.
+            Awaits::Sync => self.unsynced &= self.replies.is_copying_in(),
             Awaits::Query | Awaits::FunctionCall | Awaits::CopyEnd => {}
             _ => self.unsynced = true,
         }
-        self.replies.sent(Slot { awaits, fate, statement, undo });
+        self.replies.sent(slot);
+    }
+
+    /// Notes a message of type `got` that came from the server.
+    pub fn receive(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
+        if got == backend::COPY_IN_RESPONSE
+            && self.replies.front().is_some_and(|slot| slot.awaits == Awaits::Execute)
+        {
+            // The copy is about to read the Syncs next to it, if there are any.
+            self.unsynced = true;
+        }
+        self.replies.receive(got)
     }
 
     /// Nothing is owed, no transaction is open, explicit or implicit.

@@ -56,7 +56,8 @@ impl Overrides {
     }
 
     fn dialect(&self) -> u32 {
-        let mut relevant = self.values.iter().filter(|(name, _)| ANALYSIS.contains(&&*name.to_ascii_lowercase())).peekable();
+        let mut relevant =
+            self.values.iter().filter(|(name, _)| ANALYSIS.contains(&&*name.to_ascii_lowercase())).peekable();
         if relevant.peek().is_none() && self.role.is_none() && self.session_authorization.is_none() {
             return 0;
         }
@@ -154,7 +155,10 @@ mod tests {
     use super::*;
 
     fn overrides(values: &[(&str, &str)]) -> Overrides {
-        Overrides { values: values.iter().map(|&(n, v)| (n.into(), v.into())).collect(), ..Overrides::default() }
+        Overrides {
+            values: values.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
+            ..Overrides::default()
+        }
     }
 
     #[test]
@@ -172,7 +176,10 @@ mod tests {
         assert_eq!(interner.intern(overrides(&[("work_mem", "5MB")])).dialect, 0);
         let dmy = interner.intern(overrides(&[("DateStyle", "ISO, DMY")]));
         assert_ne!(dmy.dialect, 0);
-        assert_eq!(dmy.dialect, interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect);
+        assert_eq!(
+            dmy.dialect,
+            interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect
+        );
     }
 
     #[test]

@@ -99,7 +99,8 @@ impl Questions {
         let mut names = touch.names.clone();
         if all {
             // Custom settings hide from the list of all, so those that were set are asked for by name.
-            let custom = before.values.keys().filter(|name| name.contains('.') && !touch.names.contains(name));
+            let custom =
+                before.values.keys().filter(|name| name.contains('.') && !touch.names.contains(name));
             names.extend(custom.cloned());
         }
         let begins = touch.effects.intersects(HELD_EFFECTS) && touch.needs_settling();
@@ -165,7 +166,8 @@ pub struct Answers {
 
 /// Settings that aren't state of the session, whatever their source says.
 fn is_transient(name: &str) -> bool {
-    name.starts_with("transaction_") || matches!(name, "seed" | "role" | "session_authorization" | "is_superuser")
+    name.starts_with("transaction_")
+        || matches!(name, "seed" | "role" | "session_authorization" | "is_superuser")
 }
 
 impl Answers {
@@ -175,7 +177,9 @@ impl Answers {
         for row in rows {
             match (row.first()?.as_deref()?, row.as_slice()) {
                 ("n", [_, Some(name), value]) => answers.named.push((name.clone(), value.clone())),
-                ("a", [_, Some(name), value]) => answers.all.push((name.to_ascii_lowercase().into(), value.clone())),
+                ("a", [_, Some(name), value]) => {
+                    answers.all.push((name.to_ascii_lowercase().into(), value.clone()))
+                }
                 ("h", [_, counts @ .., Some(user), Some(role)]) => {
                     let mut numbers = counts.iter().map(|count| count.as_deref()?.parse().ok());
                     let mut next = || numbers.next().flatten();
@@ -196,7 +200,13 @@ impl Answers {
     }
 
     /// The overrides of the session now. `login_user` is whom the server was logged in as.
-    pub fn overrides(&self, asked: &Questions, before: &Overrides, baseline: &Baseline, login_user: &str) -> Overrides {
+    pub fn overrides(
+        &self,
+        asked: &Questions,
+        before: &Overrides,
+        baseline: &Baseline,
+        login_user: &str,
+    ) -> Overrides {
         let mut after = before.clone();
         if asked.all {
             after.values.clear();

@@ -25,6 +25,9 @@ const SHARED_SIZE: usize = 64 * 1024;
 pub struct StatementId(pub u64);
 
 impl StatementId {
+    /// The one of [`NOWHERE`].
+    pub const NOWHERE: Self = Self(0);
+
     /// The name under which servers know the statement.
     pub fn server_name(self) -> ServerName {
         let mut name = ServerName { bytes: [0; ServerName::LONGEST], len: 0 };
@@ -118,7 +121,12 @@ impl Registry {
     }
 
     /// The statement of this definition and dialect; `analyse` runs when it is new here.
-    pub fn intern(&self, definition: &[u8], dialect: u32, analyse: impl FnOnce(&[u8]) -> Analysis) -> Arc<Statement> {
+    pub fn intern(
+        &self,
+        definition: &[u8],
+        dialect: u32,
+        analyse: impl FnOnce(&[u8]) -> Analysis,
+    ) -> Arc<Statement> {
         if definition.len() > SHARED_SIZE {
             return self.private(definition.into(), dialect, analyse);
         }
@@ -135,7 +143,12 @@ impl Registry {
     }
 
     /// A statement that is shared with nobody.
-    pub fn private(&self, definition: Box<[u8]>, dialect: u32, analyse: impl FnOnce(&[u8]) -> Analysis) -> Arc<Statement> {
+    pub fn private(
+        &self,
+        definition: Box<[u8]>,
+        dialect: u32,
+        analyse: impl FnOnce(&[u8]) -> Analysis,
+    ) -> Arc<Statement> {
         let analysis = analyse(read::text(&definition).map_or(&[], |(query, _)| query));
         let id = StatementId(self.next.fetch_add(1, Ordering::Relaxed));
         Arc::new(Statement { id, definition, dialect, analysis, stamps: AtomicU64::new(0) })

@@ -1,0 +1,307 @@
+//! Judging what a client sends in the extended protocol.
+//!
+//! A message that names a statement is judged only when it is certain what the name means; see
+//! [`segments`](super::segments).
+
+use std::sync::Arc;
+
+use super::exchange::{Exchange, Judged};
+use super::names;
+use super::replies::{About, Awaits, Fate, Slot, Undo};
+use super::requests::whole;
+use super::statements::client::Held;
+use super::statements::server::Unnamed;
+use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
+use crate::sql::{Effects, Extent};
+use crate::wire::fault::Fault;
+use crate::wire::frame::HEAD;
+use crate::wire::lane::Frame;
+use crate::wire::read::{self, Malformed, Target};
+use crate::wire::write;
+
+/// Names in a Bind, in bytes: far more than PostgreSQL tells apart.
+const LONGEST_NAMES: usize = 4096;
+
+/// What a name in Bind, Describe or Close means.
+enum Named {
+    /// The client prepared it.
+    Ours(Arc<[u8]>, Held),
+    /// It looks like one of ours, but the client has none of that name.
+    Nowhere(Arc<[u8]>),
+    /// Perhaps it was prepared by SQL; the server knows.
+    Theirs,
+}
+
+// -- Parse
+
+impl Exchange<'_> {
+    pub(super) fn parse(&mut self) -> Result<Judged, Fault> {
+        let frame = self.up.frame().ok().flatten().expect("seen by request");
+        let (total, limit) = (frame.total, self.shared.limits.statement_size);
+        if total > limit {
+            self.up.discard(total);
+            let fault = Fault::TooLarge { what: "Parse message", size: total as u64, limit: limit as u64 };
+            return self.fail_batch(fault);
+        }
+        if !frame.is_whole() {
+            self.up.gather(total);
+            return Ok(Judged::NeedsMore);
+        }
+        let parse = read::parse(frame.body)?;
+        let dialect = self.client.settings.dialect;
+        let statement = self
+            .shared
+            .statements
+            .intern(parse.definition, dialect, |text| self.analyse(text, Extent::Whole));
+        let needs_names = !parse.name.is_empty() || names::are_meant_by(&statement.analysis);
+        if needs_names && !self.server.replies.names_are_certain() {
+            return Ok(Judged::Waits);
+        }
+        if parse.name.is_empty() {
+            return self.parse_unnamed(statement, total);
+        }
+        let name: Arc<[u8]> = parse.name.into();
+        self.up.discard(total);
+        self.parse_named(name, statement)
+    }
+
+    fn parse_unnamed(&mut self, statement: Arc<Statement>, total: usize) -> Result<Judged, Fault> {
+        let copy = self.for_server(&statement);
+        let (id, stamp) = (copy.id, copy.next_stamp());
+        if Arc::ptr_eq(&copy, &statement) {
+            self.up.forward(total);
+        } else {
+            self.up.discard(total);
+            write::parse(self.up.out(), b"", &copy.definition);
+        }
+        let client = self.client.statements.unnamed.replace(Held { statement, stamp });
+        self.server.statements.unnamed = Unnamed::Is(id, stamp);
+        self.sent(Awaits::Parse, Fate::Forward, Undo::Unnamed { client: Some(client) });
+        Ok(Judged::Moved)
+    }
+
+    fn parse_named(&mut self, name: Arc<[u8]>, statement: Arc<Statement>) -> Result<Judged, Fault> {
+        if let Some((_, held)) = self.client.statements.get(&name) {
+            let held = held.clone();
+            return self.parse_used_name(name, &held, &statement);
+        }
+        let limit = self.shared.limits.client_statements;
+        if self.client.statements.bytes() + statement.definition.len() as u64 > limit {
+            return self.fail_batch(Fault::StatementBudget { limit });
+        }
+        let copy = self.for_server(&statement);
+        let stamp = copy.next_stamp();
+        self.client.statements.insert(name.clone(), Held { statement, stamp });
+        self.parse_copy(&copy, stamp, Fate::Forward, Some(name));
+        Ok(Judged::Moved)
+    }
+
+    /// PostgreSQL says "already exists", or what else is wrong with the text.
+    fn parse_used_name(
+        &mut self,
+        name: Arc<[u8]>,
+        held: &Held,
+        statement: &Statement,
+    ) -> Result<Judged, Fault> {
+        let copy = self.for_server(&held.statement);
+        self.ensure(&copy, held.stamp, Fate::Swallow);
+        write::parse(self.up.out(), &copy.id.server_name(), &statement.definition);
+        self.sent_about(Awaits::Parse, copy.id, name);
+        Ok(Judged::Moved)
+    }
+}
+
+// -- Bind, Execute
+
+impl Exchange<'_> {
+    pub(super) fn bind(&mut self) -> Result<Judged, Fault> {
+        let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        let (total, bind) = match read::bind(frame.body) {
+            Ok(bind) => (frame.total, bind),
+            Err(_) if !frame.is_whole() && frame.body.len() < LONGEST_NAMES => return Ok(Judged::NeedsMore),
+            Err(error) => return Err(error.into()),
+        };
+        let (names, portal) = (bind.names, Box::<[u8]>::from(bind.portal));
+        if bind.statement.is_empty() {
+            return self.bind_unnamed(&portal, total);
+        }
+        let Some(named) = self.look_up(bind.statement) else { return Ok(Judged::Waits) };
+        match named {
+            Named::Ours(name, held) => {
+                self.client.touch.add(&held.statement.analysis);
+                self.bound(&portal, Some(&held.statement));
+                let id = self.ensure_held(&held);
+                self.rebind(&portal, &id.server_name(), names, total);
+                self.sent_about(Awaits::Bind, id, name);
+            }
+            Named::Nowhere(name) => {
+                self.bound(&portal, None);
+                self.rebind(&portal, NOWHERE, names, total);
+                self.sent_about(Awaits::Bind, StatementId::NOWHERE, name);
+            }
+            Named::Theirs => {
+                self.bound(&portal, None);
+                return self.pass(Awaits::Bind);
+            }
+        }
+        Ok(Judged::Moved)
+    }
+
+    fn rebind(&mut self, portal: &[u8], name: &[u8], names: usize, total: usize) {
+        let rest = total - HEAD - names;
+        self.up.discard(HEAD + names);
+        write::bind_head(self.up.out(), portal, name, rest);
+        self.up.forward(rest);
+    }
+
+    fn bind_unnamed(&mut self, portal: &[u8], total: usize) -> Result<Judged, Fault> {
+        if !self.ensure_unnamed() {
+            return Ok(Judged::Waits);
+        }
+        let statement = self.client.statements.unnamed.as_ref().map(|held| held.statement.clone());
+        if let Some(statement) = &statement {
+            self.client.touch.add(&statement.analysis);
+        }
+        self.bound(portal, statement.as_ref());
+        self.up.forward(total);
+        self.sent(Awaits::Bind, Fate::Forward, Undo::Nothing);
+        Ok(Judged::Moved)
+    }
+
+    pub(super) fn execute(&mut self) -> Result<Judged, Fault> {
+        let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        let mut undo = Undo::Nothing;
+        if !self.client.deallocators.is_empty() {
+            let (portal, _) = read::text(frame.body).ok_or(Malformed("Execute"))?;
+            let found = self.client.deallocators.iter().position(|(known, _)| **known == *portal);
+            if let Some(index) = found {
+                if !self.server.replies.names_are_certain() {
+                    return Ok(Judged::Waits);
+                }
+                let (_, statement) = self.client.deallocators.remove(index);
+                undo = self.deallocate(&statement.analysis);
+            }
+        }
+        self.work.queries += 1;
+        self.pass_with(Awaits::Execute, undo)
+    }
+}
+
+// -- Describe, Close
+
+impl Exchange<'_> {
+    pub(super) fn describe(&mut self) -> Result<Judged, Fault> {
+        let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        let total = frame.total;
+        let Target::Statement(name) = read::target(frame.body, "Describe")? else {
+            return self.pass(Awaits::Describe);
+        };
+        if name.is_empty() {
+            return if self.ensure_unnamed() { self.pass(Awaits::Describe) } else { Ok(Judged::Waits) };
+        }
+        let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
+        let (id, name) = match named {
+            Named::Ours(name, held) => (self.ensure_held(&held), name),
+            Named::Nowhere(name) => (StatementId::NOWHERE, name),
+            Named::Theirs => return self.pass(Awaits::Describe),
+        };
+        self.up.discard(total);
+        write::describe_statement(self.up.out(), &id.server_name());
+        self.sent_about(Awaits::Describe, id, name);
+        Ok(Judged::Moved)
+    }
+
+    /// The server's copy stays, for others; PostgreSQL confirms the Close of a name that it doesn't have.
+    pub(super) fn close(&mut self) -> Result<Judged, Fault> {
+        let Some(Frame { total, body, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        let Target::Statement(name) = read::target(body, "Close")? else {
+            // A cursor that outlives its transaction can be closed as a portal.
+            self.touch(Effects::CLOSE);
+            return self.pass(Awaits::Close);
+        };
+        if name.is_empty() {
+            let undo = self.drop_unnamed();
+            return self.pass_with(Awaits::Close, undo);
+        }
+        let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
+        let undo = match named {
+            Named::Ours(name, held) => {
+                self.client.statements.remove(&name);
+                Undo::NameClosed { name, held }
+            }
+            Named::Nowhere(_) => Undo::Nothing,
+            Named::Theirs => {
+                self.touch(Effects::STMT_REF);
+                return self.pass(Awaits::Close);
+            }
+        };
+        self.up.discard(total);
+        write::close_statement(self.up.out(), NOWHERE);
+        self.sent(Awaits::Close, Fate::Forward, undo);
+        Ok(Judged::Moved)
+    }
+}
+
+// -- what they share
+
+impl Exchange<'_> {
+    /// `None` while it isn't certain what the client's names mean.
+    fn look_up(&self, name: &[u8]) -> Option<Named> {
+        if !self.server.replies.names_are_certain() {
+            return None;
+        }
+        Some(match self.client.statements.get(name) {
+            Some((name, held)) => Named::Ours(name.clone(), held.clone()),
+            None if name.starts_with(PREFIX) => Named::Nowhere(name.into()),
+            None => Named::Theirs,
+        })
+    }
+
+    fn ensure_held(&mut self, held: &Held) -> StatementId {
+        let copy = self.for_server(&held.statement);
+        self.ensure(&copy, held.stamp, Fate::Swallow);
+        copy.id
+    }
+
+    /// Makes the server's unnamed statement the client's, or nobody's if the client has none. False while it
+    /// isn't certain what they are.
+    fn ensure_unnamed(&mut self) -> bool {
+        let held = self.client.statements.unnamed.clone();
+        let needs_names = held.as_ref().is_some_and(|held| names::are_meant_by(&held.statement.analysis));
+        let replies = &self.server.replies;
+        if !replies.unnamed_is_certain() || needs_names && !replies.names_are_certain() {
+            return false;
+        }
+        match held {
+            Some(Held { statement, stamp }) => {
+                let copy = self.for_server(&statement);
+                let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there) if id == copy.id && there >= stamp);
+                if !serves {
+                    write::parse(self.up.out(), b"", &copy.definition);
+                    self.sent(Awaits::Parse, Fate::Swallow, Undo::Unnamed { client: None });
+                    self.server.statements.unnamed = Unnamed::Is(copy.id, stamp);
+                }
+            }
+            None if self.server.statements.unnamed != Unnamed::Absent => {
+                write::close_statement(self.up.out(), b"");
+                self.sent(Awaits::Close, Fate::Swallow, Undo::Unnamed { client: None });
+                self.server.statements.unnamed = Unnamed::Absent;
+            }
+            None => {}
+        }
+        true
+    }
+
+    fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
+        let about = Some(About { id, name });
+        self.server.sent(Slot { awaits, fate: Fate::Forward, about, undo: Undo::Nothing });
+    }
+
+    /// A fault of ours in the middle of a batch: the server is made to fail at this place, so that it rolls
+    /// back and skips to the Sync as it does for its own errors, and the client hears ours instead.
+    fn fail_batch(&mut self, fault: Fault) -> Result<Judged, Fault> {
+        write::bind_nothing(self.up.out(), b"", NOWHERE);
+        self.sent(Awaits::Bind, Fate::Fault(Box::new(fault)), Undo::Nothing);
+        Ok(Judged::Moved)
+    }
+}
