@@ -23,3 +23,10 @@ pub mod settle;
 mod slot;
 pub mod statements;
 mod undo;
+
+#[cfg(test)]
+mod exchange_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod world;

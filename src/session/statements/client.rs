@@ -70,6 +70,11 @@ impl ClientStatements {
         Some(name)
     }
 
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &Held)> {
+        self.named.iter().flat_map(|named| named.iter()).map(|(name, held)| (&**name, held))
+    }
+
     pub fn is_empty(&self) -> bool {
         self.named.is_none() && self.unnamed.is_none()
     }

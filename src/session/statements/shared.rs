@@ -155,6 +155,13 @@ impl Registry {
     }
 }
 
+#[cfg(test)]
+impl Registry {
+    pub(crate) fn find(&self, id: StatementId) -> Option<Arc<Statement>> {
+        self.texts.lock().by_hash.iter().map(|(_, statement)| statement).find(|it| it.id == id).cloned()
+    }
+}
+
 impl Texts {
     fn keep(&mut self, hash: u64, statement: Arc<Statement>) {
         self.bytes += statement.definition.len() as u64;
