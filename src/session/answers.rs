@@ -84,7 +84,7 @@ impl Exchange<'_> {
         if self.server.replies.is_empty() {
             self.server.unsynced = false;
             if tx == Tx::Idle {
-                self.client.deallocators.clear();
+                self.client.portals.clear();
             }
         }
         Ok(pass)
@@ -158,23 +158,23 @@ impl Exchange<'_> {
         }
         let code = fields.code;
         let (fate, about) = match self.server.receive(b::ERROR_RESPONSE)? {
-            Reply::More(slot) => (slot.fate.clone(), None),
+            Reply::More(slot) => (slot.fate.clone(), slot.about.clone()),
             Reply::Failed(mut slot) => {
-                let told = (slot.fate.clone(), slot.about.take());
+                let told = (slot.fate.clone(), std::mem::replace(&mut slot.about, About::Nothing));
                 self.undo_failed(slot);
                 told
             }
-            _ => (Fate::Forward, None),
+            _ => (Fate::Forward, About::Nothing),
         };
         // The plan's result type changed; or something unseen deallocated the statement.
         if matches!(code, Some(SqlState::FEATURE_NOT_SUPPORTED | SqlState::INVALID_STATEMENT_NAME))
-            && let Some(About { id, .. }) = &about
+            && let About::Statement(id, _) = &about
             && *id != StatementId::NOWHERE
         {
             self.server.statements.doubt(*id);
         }
         let renamed = match code {
-            Some(code) if NAMING.contains(&code) => self.with_names_of_client(about),
+            Some(code) if NAMING.contains(&code) => self.with_name_of_client(&about),
             _ => None,
         };
         self.tell(fate, renamed, total);
@@ -197,16 +197,13 @@ impl Exchange<'_> {
     }
 
     /// The error with the client's statement name in place of the server's; `None` if it names none.
-    fn with_names_of_client(&self, about: Option<About>) -> Option<Vec<u8>> {
+    fn with_name_of_client(&self, about: &About) -> Option<Vec<u8>> {
         let Frame { body, .. } = self.down.frame().ok()?.filter(Frame::is_whole)?;
         let start = memmem::find(body, PREFIX)?;
         let digits = &body[start + PREFIX.len()..];
         let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
         let id = StatementId(std::str::from_utf8(digits).ok()?.parse().ok()?);
-        let name = match &about {
-            Some(about) if about.id == id => &*about.name,
-            _ => self.client.statements.name_of(id)?,
-        };
+        let name = about.name_of(id)?;
         Some([&body[..start], name, &body[start + PREFIX.len() + digits.len()..]].concat())
     }
 }

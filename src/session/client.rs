@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::params::Params;
 use super::pins::Pins;
+use super::replies::About;
 use super::settings::Settings;
 use super::statements::client::ClientStatements;
 use super::statements::shared::Statement;
@@ -19,8 +20,8 @@ pub struct ClientState {
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
-    /// Portals whose execution deallocates statements. They end with their transaction.
-    pub deallocators: Vec<(Box<[u8]>, Arc<Statement>)>,
+    /// Portals whose texts name prepared statements. They end with their transaction.
+    pub portals: Vec<NamingPortal>,
 }
 
 impl ClientState {
@@ -31,9 +32,18 @@ impl ClientState {
             told,
             touch: Touch::default(),
             pins: Pins::default(),
-            deallocators: Vec::new(),
+            portals: Vec::new(),
         }
     }
+}
+
+/// A portal of `EXECUTE`, `DEALLOCATE`, or the like.
+#[derive(Debug)]
+pub struct NamingPortal {
+    pub name: Box<[u8]>,
+    pub statement: Arc<Statement>,
+    /// What it names, as it was when it was bound.
+    pub about: About,
 }
 
 /// Signs that the session's state may have changed, collected since PostgreSQL was last asked.

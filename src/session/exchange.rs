@@ -92,7 +92,7 @@ pub enum ServerViolation {
 impl Exchange<'_> {
     /// Notes a message for the server that isn't about a statement of ours.
     pub(super) fn sent(&mut self, awaits: Awaits, fate: Fate, undo: Undo) {
-        self.server.sent(Slot { awaits, fate, about: None, undo });
+        self.server.sent(Slot { awaits, fate, about: About::Nothing, undo });
     }
 
     pub(super) fn segments(&self) -> Segments {
@@ -123,7 +123,7 @@ impl Exchange<'_> {
         let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
         self.close_copy(id, ours);
         write::parse(self.up.out(), &id.server_name(), &statement.definition);
-        let about = Some(About { id, name: name.clone().unwrap_or_default() });
+        let about = name.clone().map_or(About::Nothing, |name| About::Statement(id, name));
         self.server.sent(Slot { awaits: Awaits::Parse, fate, about, undo: Undo::Parsed { name, id } });
         let now = self.segments();
         self.server.statements.parsed(id, stamp, now);
@@ -132,7 +132,7 @@ impl Exchange<'_> {
         }
     }
 
-    fn close_copy(&mut self, id: StatementId, fate: Fate) {
+    pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
         write::close_statement(self.up.out(), &id.server_name());
         self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
     }

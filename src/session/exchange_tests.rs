@@ -10,27 +10,27 @@ fn send(messages: impl IntoIterator<Item = Vec<u8>>) -> Vec<Act> {
 
 // -- any scripts
 
-const TEXTS: [&str; 16] = [
-    "ok a",
-    "ok b",
-    "ok $1",
-    "err c",
-    "bad",
-    "",
-    "begin",
-    "commit",
-    "rollback",
-    "copyout",
+const TEXTS: [&str; 10] =
+    ["ok a", "ok b", "ok $1", "err c", "bad", "", "begin", "commit", "rollback", "copyout"];
+
+/// What such texts name is looked up when they are bound, by PostgreSQL when they are executed. So nothing
+/// comes in between.
+const NAMING: [&str; 7] = [
     "deallocate s1",
     "deallocate s2",
     "deallocate all",
     "discard all",
     "execute s1",
     "execute s2",
+    "deallocate _pgweir_1000",
 ];
 
 fn text() -> impl Strategy<Value = &'static str> {
     prop_oneof![3 => Just("ok a"), 2 => Just("ok b"), 4 => prop::sample::select(&TEXTS[..])]
+}
+
+fn naming() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(&NAMING[..])
 }
 
 fn name() -> impl Strategy<Value = &'static str> {
@@ -42,7 +42,7 @@ fn portal() -> impl Strategy<Value = &'static str> {
 }
 
 fn target() -> impl Strategy<Value = &'static str> {
-    prop::sample::select(&["Ss1", "Ss2", "S", "P", "Pp", "S_pgweir_1"][..])
+    prop::sample::select(&["Ss1", "Ss2", "S", "P", "Pp", "S_pgweir_1000"][..])
 }
 
 fn parameters() -> impl Strategy<Value = &'static [&'static str]> {
@@ -59,17 +59,33 @@ fn group() -> impl Strategy<Value = Vec<Vec<u8>>> {
         2 => target().prop_map(close),
         6 => Just(sync()),
         1 => Just(flush()),
-        4 => text().prop_map(query),
-        1 => (text(), text()).prop_map(|(a, b)| query(&format!("{a};{b}"))),
+        4 => prop_oneof![text(), naming()].prop_map(query),
+        1 => (prop_oneof![text(), naming()], prop_oneof![text(), naming()])
+            .prop_map(|(a, b)| query(&format!("{a};{b}"))),
         1 => prop::sample::select(&["f", "err"][..]).prop_map(call),
         1 => prop::sample::select(vec![data("x"), copy_done(), copy_fail()]),
     ]
     .prop_map(|message| vec![message]);
-    prop_oneof![20 => single, 2 => whole_statement(), 2 => copy_in()]
+    prop_oneof![20 => single, 4 => whole_statement(), 2 => copy_in()]
+}
+
+/// Leaves no statement and no portal without a name behind, whatever happens before it.
+fn clear() -> Vec<Vec<u8>> {
+    vec![sync(), close("S"), close("P"), sync()]
 }
 
 fn whole_statement() -> impl Strategy<Value = Vec<Vec<u8>>> {
-    (name(), text()).prop_map(|(name, text)| vec![parse(name, text), bind("", name, &[]), execute(""), sync()])
+    prop_oneof![
+        (name(), text()).prop_map(|(name, text)| vec![
+            parse(name, text),
+            bind("", name, &[]),
+            execute(""),
+            sync()
+        ]),
+        naming().prop_map(|text| {
+            [vec![parse("", text), describe("S"), bind("", "", &[]), execute("")], clear()].concat()
+        }),
+    ]
 }
 
 /// A COPY with its data, which come in one piece, since anything else would end the connection.
@@ -81,9 +97,8 @@ fn copy_in() -> impl Strategy<Value = Vec<Vec<u8>>> {
         Just(vec![query("ok a;copyin;ok b")]),
         Just(vec![parse("", "copyin"), bind("", "", &[]), execute("")]),
     ];
-    let clear = [sync(), close("S"), close("P"), sync()];
     (begin, prop::collection::vec(piece, 0..4), end)
-        .prop_map(move |(begin, pieces, end)| [begin, pieces, vec![end], clear.to_vec()].concat())
+        .prop_map(|(begin, pieces, end)| [begin, pieces, vec![end], clear()].concat())
 }
 
 fn script() -> impl Strategy<Value = Vec<Act>> {

@@ -81,9 +81,8 @@ impl Exchange<'_> {
     }
 
     fn parse_named(&mut self, name: Arc<[u8]>, statement: Arc<Statement>) -> Result<Judged, Fault> {
-        if let Some((_, held)) = self.client.statements.get(&name) {
-            let held = held.clone();
-            return self.parse_used_name(name, &held, &statement);
+        if self.client.statements.contains(&name) {
+            return self.parse_used_name(name, &statement);
         }
         let limit = self.shared.limits.client_statements;
         if self.client.statements.bytes() + statement.definition.len() as u64 > limit {
@@ -97,16 +96,11 @@ impl Exchange<'_> {
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
-    fn parse_used_name(
-        &mut self,
-        name: Arc<[u8]>,
-        held: &Held,
-        statement: &Statement,
-    ) -> Result<Judged, Fault> {
-        let copy = self.for_server(&held.statement);
-        self.ensure(&copy, held.stamp, Fate::Swallow);
-        write::parse(self.up.out(), &copy.id.server_name(), &statement.definition);
-        self.sent_about(Awaits::Parse, copy.id, name);
+    fn parse_used_name(&mut self, name: Arc<[u8]>, statement: &Statement) -> Result<Judged, Fault> {
+        let taken = StatementId::scratch(0);
+        self.parse_scratch(taken, Fate::Swallow);
+        write::parse(self.up.out(), &taken.server_name(), &statement.definition);
+        self.sent_about(Awaits::Parse, taken, name);
         Ok(Judged::Moved)
     }
 }
@@ -170,20 +164,19 @@ impl Exchange<'_> {
 
     pub(super) fn execute(&mut self) -> Result<Judged, Fault> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
-        let mut undo = Undo::Nothing;
-        if !self.client.deallocators.is_empty() {
-            let (portal, _) = read::text(frame.body).ok_or(Malformed("Execute"))?;
-            let found = self.client.deallocators.iter().position(|(known, _)| **known == *portal);
-            if let Some(index) = found {
-                if !self.server.replies.names_are_certain() {
-                    return Ok(Judged::Waits);
-                }
-                let (_, statement) = self.client.deallocators.remove(index);
-                undo = self.deallocate(&statement.analysis);
-            }
+        if self.client.portals.is_empty() {
+            self.work.queries += 1;
+            return self.pass(Awaits::Execute);
         }
+        let total = frame.total;
+        let (portal, _) = read::text(frame.body).ok_or(Malformed("Execute"))?;
+        let Some((about, undo)) = self.execution_of(&Box::<[u8]>::from(portal)) else {
+            return Ok(Judged::Waits);
+        };
         self.work.queries += 1;
-        self.pass_with(Awaits::Execute, undo)
+        self.up.forward(total);
+        self.server.sent(Slot { awaits: Awaits::Execute, fate: Fate::Forward, about, undo });
+        Ok(Judged::Moved)
     }
 }
 
@@ -293,7 +286,7 @@ impl Exchange<'_> {
     }
 
     fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
-        let about = Some(About { id, name });
+        let about = About::Statement(id, name);
         self.server.sent(Slot { awaits, fate: Fate::Forward, about, undo: Undo::Nothing });
     }
 

@@ -374,9 +374,9 @@ impl Postgres {
 
     fn portal(&self, name: &[u8]) -> Result<(String, Vec<String>), Error> {
         let portal = self.portals.get(name);
-        portal.map(|portal| (portal.text.clone(), portal.parameters.clone())).ok_or_else(|| {
-            ("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(name)))
-        })
+        portal
+            .map(|portal| (portal.text.clone(), portal.parameters.clone()))
+            .ok_or_else(|| ("34000", format!("portal \"{}\" does not exist", String::from_utf8_lossy(name))))
     }
 
     fn execute(&mut self, body: &[u8]) -> Done {
@@ -468,7 +468,13 @@ impl Postgres {
                 return Err(("0A000", "EXECUTE of this is not supported".into()));
             }
             if inner.contains('$') {
-                return Err(("42601", format!("wrong number of parameters for prepared statement \"{}\"", name.trim_matches('"'))));
+                return Err((
+                    "42601",
+                    format!(
+                        "wrong number of parameters for prepared statement \"{}\"",
+                        name.trim_matches('"')
+                    ),
+                ));
             }
             return self.run_other(&inner, parameters);
         }

@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, Judged};
 use super::names;
-use super::replies::{Awaits, Fate, Undo};
+use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::statements::server::Unnamed;
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
@@ -103,16 +103,19 @@ impl Exchange<'_> {
             return Ok(Judged::Waits);
         }
         self.client.touch.add(&analysis);
-        if !is_whole || analysis.statements.is_empty() || !self.query_with_names_of_servers(&analysis) {
+        let about = if is_whole && !analysis.statements.is_empty() {
+            self.query_with_names_of_servers(total, &analysis)
+        } else {
             self.up.forward(total);
-        }
+            About::Nothing
+        };
         self.work.queries += 1;
         let unnamed = self.drop_unnamed();
         let undo = match self.deallocate(&analysis) {
             Undo::Nothing => unnamed,
             names => Undo::Both(Box::new((unnamed, names))),
         };
-        self.sent(Awaits::Query, Fate::Forward, undo);
+        self.server.sent(Slot { awaits: Awaits::Query, fate: Fate::Forward, about, undo });
         Ok(Judged::Moved)
     }
 

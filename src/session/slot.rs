@@ -110,20 +110,33 @@ impl Undo {
     }
 }
 
-/// The statement that a request is about, and the client's name for it: errors tell that one.
+/// The statements that a request is about, with the client's names for them: errors tell those.
 #[derive(Clone, Debug)]
-pub struct About {
-    pub id: StatementId,
-    pub name: Arc<[u8]>,
+pub enum About {
+    Nothing,
+    Statement(StatementId, Arc<[u8]>),
+    /// SQL that names statements.
+    Text(Vec<(StatementId, Arc<[u8]>)>),
+}
+
+impl About {
+    /// The client's name for a statement.
+    pub fn name_of(&self, id: StatementId) -> Option<&[u8]> {
+        match self {
+            Self::Statement(known, name) if *known == id => Some(name),
+            Self::Text(names) => names.iter().find(|(known, _)| *known == id).map(|(_, name)| &**name),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub struct Slot {
     pub awaits: Awaits,
     pub fate: Fate,
-    pub about: Option<About>,
+    pub about: About,
     pub undo: Undo,
 }
 
 /// Pipelines may be long.
-const _: () = assert!(size_of::<Slot>() <= 88);
+const _: () = assert!(size_of::<Slot>() <= 96);

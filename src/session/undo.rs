@@ -13,7 +13,7 @@ impl Exchange<'_> {
     pub fn abandon(&mut self) {
         let slots: Vec<_> = self.server.replies.abandon().collect();
         slots.into_iter().for_each(|slot| self.undo(slot.undo));
-        self.client.deallocators.clear();
+        self.client.portals.clear();
     }
 
     /// `failed` ended with an error, and the server skips to the next Sync.

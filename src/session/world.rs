@@ -98,7 +98,9 @@ pub(super) enum Act {
 impl fmt::Debug for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Send(bytes) => write!(f, "{}{:?}", char::from(bytes[0]), String::from_utf8_lossy(&bytes[5..])),
+            Self::Send(bytes) => {
+                write!(f, "{}{:?}", char::from(bytes[0]), String::from_utf8_lossy(&bytes[5..]))
+            }
             Self::Listen => f.write_str("…"),
         }
     }
@@ -150,11 +152,13 @@ pub(super) struct World {
     kept: u32,
 }
 
-pub(super) const LIMITS: Limits = Limits { statement_size: 4096, client_statements: 1 << 20, track_state: true };
+pub(super) const LIMITS: Limits =
+    Limits { statement_size: 4096, client_statements: 1 << 20, track_state: true };
 
 impl World {
     pub(super) fn new(servers: usize, kept: u32, seed: u64, scripts: Vec<Vec<Act>>) -> Self {
-        let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits: LIMITS };
+        let shared =
+            Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits: LIMITS };
         let client = |script: Vec<Act>| Client {
             state: ClientState::new(shared.settings.plain().clone(), Params::default()),
             script: script.into(),
@@ -171,8 +175,12 @@ impl World {
     }
 
     fn new_server(&self) -> Server {
-        let ledger =
-            Ledger::new(Params::default(), RandomState::new(), self.kept, self.shared.settings.plain().clone());
+        let ledger = Ledger::new(
+            Params::default(),
+            RandomState::new(),
+            self.kept,
+            self.shared.settings.plain().clone(),
+        );
         Server { model: Postgres::default(), ledger, lent: false }
     }
 
@@ -209,11 +217,20 @@ impl World {
         let client = &self.clients[index];
         assert!(client.script.is_empty() && client.pending.is_empty(), "client {index} is stuck");
         let direct = String::from_utf8_lossy(client.direct.all_sent()).into_owned();
-        assert_eq!(String::from_utf8_lossy(&client.heard), direct, "client {index} heard, and would directly");
+        assert_eq!(
+            String::from_utf8_lossy(&client.heard),
+            direct,
+            "client {index} heard, and would directly"
+        );
         if client.direct.dead {
             return;
         }
-        let names: Vec<_> = client.state.statements.iter().map(|(name, held)| (name.to_vec(), text(&held.statement))).collect();
+        let names: Vec<_> = client
+            .state
+            .statements
+            .iter()
+            .map(|(name, held)| (name.to_vec(), text(&held.statement)))
+            .collect();
         let names: std::collections::BTreeMap<_, _> = names.into_iter().collect();
         assert_eq!(names, client.direct.prepared, "what client {index} has prepared");
         let unnamed = client.state.statements.unnamed.as_ref().map(|held| text(&held.statement));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::shared::{Stamp, Statement, StatementId};
+use super::shared::{Stamp, Statement};
 
 /// A statement that a client prepared.
 #[derive(Clone, Debug)]
@@ -64,12 +64,6 @@ impl ClientStatements {
         self.bytes
     }
 
-    /// The client's name of a statement; any of them if it has several.
-    pub fn name_of(&self, id: StatementId) -> Option<&[u8]> {
-        let (name, _) = self.named.as_ref()?.iter().find(|(_, held)| held.statement.id == id)?;
-        Some(name)
-    }
-
     #[cfg(test)]
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &Held)> {
         self.named.iter().flat_map(|named| named.iter()).map(|(name, held)| (&**name, held))
@@ -103,8 +97,6 @@ mod tests {
         assert_eq!(statements.bytes(), 12);
         statements.insert((*b"b").into(), held(b"12\0\0\0"));
         assert_eq!(statements.bytes(), 13);
-        let id = statements.get(b"b").unwrap().1.statement.id;
-        assert_eq!(statements.name_of(id), Some(&b"b"[..]));
         assert_eq!(statements.remove(b"a").unwrap().0[..], *b"a");
         assert!(statements.remove(b"a").is_none());
         assert_eq!(statements.bytes(), 5);

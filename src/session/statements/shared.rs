@@ -18,6 +18,9 @@ pub const PREFIX: &[u8] = b"_pgweir_";
 /// A statement that no server ever has.
 pub const NOWHERE: &[u8] = b"_pgweir_0";
 
+/// More names than any text deallocates.
+const LAST_SCRATCH: u64 = 999;
+
 /// Texts above this are kept by their clients alone.
 const SHARED_SIZE: usize = 64 * 1024;
 
@@ -27,6 +30,16 @@ pub struct StatementId(pub u64);
 impl StatementId {
     /// The one of [`NOWHERE`].
     pub const NOWHERE: Self = Self(0);
+
+    /// One of the names for statements that a server is given for one message only. They have no text, so that
+    /// they can be parsed at any time, in a failed transaction too.
+    pub fn scratch(index: usize) -> Self {
+        Self((index as u64 + 1).min(LAST_SCRATCH))
+    }
+
+    pub fn is_scratch(self) -> bool {
+        (1..=LAST_SCRATCH).contains(&self.0)
+    }
 
     /// The name under which servers know the statement.
     pub fn server_name(self) -> ServerName {
@@ -116,7 +129,7 @@ impl Registry {
         Self {
             texts: Mutex::new(Texts { by_hash, bytes: 0, budget }),
             hasher: RandomState::default(),
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(LAST_SCRATCH + 1),
         }
     }
 
