@@ -141,13 +141,12 @@ fn pass(fate: &Fate) -> Pass {
 // -- errors
 
 /// Errors whose message may name a prepared statement: it isn't there, or is already; another number of
-/// parameters, by Bind and by `EXECUTE`; not a SELECT, in `CREATE TABLE … AS EXECUTE`.
-const NAMING: [SqlState; 5] = [
+/// parameters, by Bind and by `EXECUTE`.
+const NAMING: [SqlState; 4] = [
     SqlState::INVALID_STATEMENT_NAME,
     SqlState::DUPLICATE_STATEMENT,
     SqlState::PROTOCOL_VIOLATION,
     SqlState(*b"42601"),
-    SqlState(*b"42809"),
 ];
 
 impl Exchange<'_> {

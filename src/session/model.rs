@@ -6,8 +6,9 @@
 //! `commit`, `rollback`, `copyin`, `copyout`, `execute n`, `deallocate n`, `deallocate all`, `discard all`,
 //! and nothing at all do what they say. Each `$` in a text is a parameter.
 //!
-//! Simplified: what a failed transaction refuses is refused before anything else is looked at; `EXECUTE` runs
-//! `ok` and `err` only; nothing is rolled back, since the rows show transactions well enough.
+//! Held against PostgreSQL 15 by hand. Simplified: a failed transaction refuses Describe whatever it is about, and
+//! Bind before parameters are counted; `EXECUTE` runs `ok` and `err` only; nothing is rolled back, since the rows
+//! show transactions well enough.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -320,7 +321,10 @@ impl Postgres {
 
     fn statement(&self, name: &[u8]) -> Result<String, Error> {
         if name.is_empty() {
-            return self.unnamed.clone().ok_or(("26000", "unnamed prepared statement does not exist".into()));
+            return self
+                .unnamed
+                .clone()
+                .ok_or_else(|| ("26000", "unnamed prepared statement does not exist".into()));
         }
         let name_text = String::from_utf8_lossy(name);
         let missing = || ("26000", format!("prepared statement \"{name_text}\" does not exist"));
@@ -329,10 +333,8 @@ impl Postgres {
 
     fn bind(&mut self, body: &[u8]) -> Done {
         let bind = read::bind(body).unwrap();
-        if self.tx == Tx::Failed {
-            self.refuse_if_failed(self.statement(bind.statement).as_deref().unwrap_or("unknown"))?;
-        }
         let text = self.statement(bind.statement)?;
+        self.refuse_if_failed(&text)?;
         let parameters = parameters(&body[bind.names..]);
         let (given, wanted) = (parameters.len(), text.matches('$').count());
         if given != wanted {

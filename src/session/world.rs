@@ -249,7 +249,7 @@ const ACTS: [Happening; 7] = [
     World::speak,
     World::attach,
     World::requests,
-    World::to_server,
+    World::write_up,
     World::serve,
     World::answers,
     World::release,
@@ -325,7 +325,7 @@ impl World {
         moved
     }
 
-    fn to_server(&mut self, index: usize, most: usize) -> bool {
+    fn write_up(&mut self, index: usize, most: usize) -> bool {
         let Some(Pair { server, up, .. }) = &mut self.clients[index].pair else { return false };
         let (made, run) = up.output();
         let bytes: Vec<u8> = made.iter().chain(run).copied().take(most).collect();
