@@ -227,7 +227,8 @@ fn f88_syncs_within_a_copy() {
         &[&copy()[..], &[sync(), data("x"), copy_done(), sync()]].concat(),
         &[query("copyin"), sync(), data("x"), sync(), copy_done(), sync()],
     ];
-    let unfinished: &[&[_]] = &[&[&copy()[..], &[sync(), data("x"), copy_done()]].concat(), &[query("ok a")]];
+    let unfinished: &[&[_]] =
+        &[&[&copy()[..], &[sync(), data("x"), copy_done(), flush()]].concat(), &[query("ok a")]];
     alike(&[a, unfinished, &[&other(), &other(), &other()]]);
 }
 

@@ -27,6 +27,8 @@ mod undo;
 #[cfg(test)]
 mod exchange_tests;
 #[cfg(test)]
+mod messages_tests;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod world;
