@@ -62,3 +62,99 @@ impl Clean {
         Self(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::hash::RandomState;
+
+    use super::*;
+    use crate::session::params::Params;
+    use crate::session::replies::{About, Fate, Slot, Undo};
+    use crate::session::settings::Interner;
+
+    fn ledger() -> Ledger {
+        Ledger::new(Params::default(), RandomState::new(), 10, Interner::default().plain().clone())
+    }
+
+    fn send(ledger: &mut Ledger, awaits: Awaits) {
+        ledger.sent(Slot { awaits, fate: Fate::Forward, about: About::Nothing, undo: Undo::Nothing });
+    }
+
+    fn why(ledger: &Ledger) -> Option<Unclean> {
+        prove(ledger, true).err()
+    }
+
+    #[test]
+    fn a_new_server_is_clean_unless_bytes_wait() {
+        assert_eq!(why(&ledger()), None);
+        assert_eq!(prove(&ledger(), false).unwrap_err(), Unclean::BytesLeft);
+    }
+
+    #[test]
+    fn whatever_is_open_is_a_reason() {
+        let mut server = ledger();
+        server.tx = Tx::Open;
+        assert_eq!(why(&server), Some(Unclean::InTransaction));
+        server.tx = Tx::Failed;
+        assert_eq!(why(&server), Some(Unclean::InTransaction));
+        let mut server = ledger();
+        server.cancels = 1;
+        assert_eq!(why(&server), Some(Unclean::CancelInFlight));
+        let mut server = ledger();
+        server.settings = None;
+        assert_eq!(why(&server), Some(Unclean::StateUnknown));
+    }
+
+    #[test]
+    fn a_batch_is_open_until_its_sync_is_answered() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Parse);
+        assert_eq!(why(&server), Some(Unclean::Owes(Awaits::Parse)));
+        assert!(server.receive(b'1').is_ok());
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+        send(&mut server, Awaits::Sync);
+        assert_eq!(why(&server), Some(Unclean::Owes(Awaits::Sync)));
+        assert!(server.receive(b'Z').is_ok());
+        assert_eq!(why(&server), None);
+    }
+
+    #[test]
+    fn a_server_that_skips_is_not_clean() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Parse);
+        assert!(server.receive(b'E').is_ok());
+        server.unsynced = false;
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+    }
+
+    #[test]
+    fn f88_a_sync_within_a_copy_closes_nothing() {
+        let mut server = ledger();
+        for awaits in [Awaits::Execute, Awaits::Sync] {
+            send(&mut server, awaits);
+        }
+        assert!(server.receive(b'G').is_ok());
+        send(&mut server, Awaits::Sync);
+        send(&mut server, Awaits::CopyEnd);
+        assert!(server.receive(b'C').is_ok());
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+    }
+
+    #[test]
+    fn f87_a_failed_copy_may_leave_a_doubt_but_no_late_end() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Query);
+        assert!(server.receive(b'G').is_ok());
+        assert!(server.receive(b'E').is_ok());
+        send(&mut server, Awaits::CopyEnd);
+        assert!(server.receive(b'Z').is_ok());
+        assert_eq!(why(&server), None);
+        for awaits in [Awaits::Query, Awaits::Sync] {
+            send(&mut server, awaits);
+        }
+        for tag in *b"GEZ" {
+            assert!(server.receive(tag).is_ok());
+        }
+        assert_eq!(why(&server), Some(Unclean::Doubtful));
+    }
+}

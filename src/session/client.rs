@@ -67,6 +67,9 @@ impl Touch {
 
     /// A setting changed, whatever did it.
     pub fn add_name(&mut self, name: &str) {
+        if matches!(name, "session_authorization" | "is_superuser") {
+            return self.effects |= Effects::IDENT;
+        }
         self.effects |= Effects::GUC;
         if !self.names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             self.names.push(name.to_ascii_lowercase().into());
@@ -91,5 +94,46 @@ impl Touch {
     pub fn clear(&mut self) {
         self.effects = Effects::NONE;
         self.names.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Dialect, Extent, NoWords, analyse};
+
+    fn touched(text: &str) -> Touch {
+        let mut touch = Touch::default();
+        touch.add(&analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords));
+        touch
+    }
+
+    #[test]
+    fn signs_add_up_until_they_are_cleared() {
+        let mut touch = touched("SET Work_Mem = 1; SET work_mem = 2; LISTEN x");
+        touch.add_name("DateStyle");
+        touch.add_name("datestyle");
+        assert_eq!(touch.names, ["work_mem".into(), "datestyle".into()]);
+        assert!(touch.effects.contains(Effects::GUC | Effects::LISTEN) && touch.needs_settling());
+        touch.clear();
+        assert_eq!(touch, Touch::default());
+    }
+
+    #[test]
+    fn a_reported_identity_is_no_setting() {
+        for name in ["session_authorization", "is_superuser"] {
+            let mut touch = Touch::default();
+            touch.add_name(name);
+            assert_eq!(touch, Touch { effects: Effects::IDENT, names: vec![] });
+        }
+    }
+
+    #[test]
+    fn texts_are_read_with_care_while_their_reading_changes() {
+        assert!(touched("SET standard_conforming_strings = off").changes_dialect());
+        assert!(touched("SET NAMES 'SJIS'").changes_dialect());
+        assert!(touched("RESET ALL").changes_dialect());
+        assert!(!touched("SET work_mem = 1").changes_dialect());
+        assert!(!touched("SELECT 1").changes_dialect());
     }
 }

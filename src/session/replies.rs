@@ -124,6 +124,7 @@ impl Replies {
         match (slot.awaits, &mut self.copying) {
             (Awaits::Sync, Copying::In { syncs, ended: false }) => return *syncs += 1,
             (Awaits::Sync, _) => self.skipping = false,
+            (Awaits::CopyEnd, _) if self.slots.is_empty() => return,
             (Awaits::CopyEnd, Copying::In { ended, .. }) => *ended = true,
             _ => {}
         }
@@ -169,7 +170,6 @@ impl Replies {
 impl Replies {
     /// A message of type `got` came.
     pub fn receive(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
-        self.drop_copy_ends();
         if matches!(got, b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS) {
             let ours = self.slots.front().is_some_and(|slot| matches!(slot.fate, Fate::Swallow | Fate::Hide));
             return Ok(Reply::Aside { ours });
@@ -214,9 +214,14 @@ impl Replies {
         self.slots.iter().position(|slot| slot.awaits == Awaits::Sync).unwrap_or(self.slots.len())
     }
 
+    /// Takes the front slot, and ends of copies behind it: if they ended anything, it was that.
     fn pop(&mut self) -> Option<Slot> {
         self.begun = false;
-        self.remove(0)
+        let front = self.remove(0);
+        while self.slots.front().is_some_and(|slot| slot.awaits == Awaits::CopyEnd) {
+            self.remove(0);
+        }
+        front
     }
 
     /// The only way out of the queue but [`Self::abandon`].
@@ -273,12 +278,6 @@ impl Replies {
         }
         syncs
     }
-
-    fn drop_copy_ends(&mut self) {
-        while self.slots.front().is_some_and(|slot| slot.awaits == Awaits::CopyEnd) {
-            self.pop();
-        }
-    }
 }
 
 // -- asking
@@ -290,7 +289,6 @@ impl Replies {
 
     /// The slot that the next reply is for.
     pub fn front_mut(&mut self) -> Option<&mut Slot> {
-        self.drop_copy_ends();
         self.slots.front_mut()
     }
 
@@ -305,7 +303,7 @@ impl Replies {
 
     /// Nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(|slot| slot.awaits == Awaits::CopyEnd)
+        self.slots.is_empty()
     }
 
     /// Whether a Sync was sent that is still to be answered.

@@ -6,71 +6,34 @@
 //!        (touch)         one write     one read        move, replay, or stay
 //! ```
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::client::Touch;
 use super::pins::{Pins, Residue};
 use super::settings::Overrides;
+use crate::catalog::{Baseline, queries};
 use crate::sql::Effects;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
-/// A statement of ours, prepared once on each server. Each row of its answer begins with its letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
-    pub name: &'static str,
+/// A statement of ours, prepared once on each server.
+///
+/// Answers need no mark to tell them apart: a row of two columns is a setting, whoever was asked, and one of
+/// eight is what the session holds.
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    name: &'static [u8],
     sql: &'static str,
-    /// One bit for "this server has it".
+    /// For "this server has it".
     bit: u8,
-    parameters: u16,
 }
 
-/// The values of settings whose names are given.
-const NAMED: Question = Question {
-    name: "_pgweir_named",
-    sql: "SELECT 'n', n, pg_catalog.current_setting(n, true) \
-          FROM pg_catalog.unnest($1::pg_catalog.text[]) AS n",
-    bit: 1,
-    parameters: 1,
-};
+const NAMES: Question = Question { name: b"_pgweir_names", sql: queries::NAMES, bit: 1 };
+const GUC_ALL: Question = Question { name: b"_pgweir_guc_all", sql: queries::GUC_ALL, bit: 2 };
+const LIGHT: Question = Question { name: b"_pgweir_light", sql: queries::LIGHT, bit: 4 };
 
-/// Every setting of this session, when the names aren't known. Custom settings don't show here.
-const ALL: Question = Question {
-    name: "_pgweir_all",
-    sql: "SELECT 'a', s.name, pg_catalog.current_setting(s.name, true) FROM pg_catalog.pg_settings s \
-          WHERE s.source OPERATOR(pg_catalog.=) 'session'",
-    bit: 2,
-    parameters: 0,
-};
-
-/// What can't be moved, and who the session is.
-const HELD: Question = Question {
-    name: "_pgweir_held",
-    sql: "SELECT 'h', \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory' \
-           AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_listening_channels()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_cursors c WHERE c.is_holdable), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements p WHERE p.from_sql), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_depend d \
-           WHERE d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_namespace'::pg_catalog.regclass \
-           AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()), \
-          (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots s WHERE s.temporary \
-           AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()), \
-          pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role')",
-    bit: 4,
-    parameters: 0,
-};
-
-/// Reset values of a session that nobody has used yet: what a value is compared with.
-pub const BASELINE: &str = "SELECT pg_catalog.lower(s.name), pg_catalog.current_setting(s.name, true) \
-                            FROM pg_catalog.pg_settings s";
-
-/// Reset values by lower-case name.
-pub type Baseline = HashMap<Box<str>, Box<str>>;
-
-/// Effects that leave something behind which can be counted.
-const HELD_EFFECTS: Effects = Effects::ADVISORY
+/// Effects that leave something behind which [`LIGHT`] shows. A setting whose name isn't known may be the role.
+const HELD: Effects = Effects::ADVISORY
     .or(Effects::TEMP)
     .or(Effects::LISTEN)
     .or(Effects::CURSOR)
@@ -82,6 +45,7 @@ const HELD_EFFECTS: Effects = Effects::ADVISORY
     .or(Effects::DISCARD_ALL)
     .or(Effects::SLOT)
     .or(Effects::IDENT)
+    .or(Effects::GUC_ALL)
     .or(Effects::OPAQUE);
 
 /// What is asked after an exchange.
@@ -93,9 +57,11 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// What `touch` makes it necessary to ask. `pinned`: signs that something ended count too.
-    pub fn of(touch: &Touch, before: &Overrides, pinned: bool) -> Self {
-        let all = touch.effects.intersects(Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL));
+    /// What `touch` makes it necessary to ask; everything, if that could not be asked the last time. For a
+    /// client with `pins`, signs that something ended count too.
+    pub fn of(touch: &Touch, before: &Overrides, pins: &Pins) -> Self {
+        let all = pins.unknown
+            || touch.effects.intersects(Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL));
         let mut names = touch.names.clone();
         if all {
             // Custom settings hide from the list of all, so those that were set are asked for by name.
@@ -103,9 +69,9 @@ impl Questions {
                 before.values.keys().filter(|name| name.contains('.') && !touch.names.contains(name));
             names.extend(custom.cloned());
         }
-        let begins = touch.effects.intersects(HELD_EFFECTS) && touch.needs_settling();
-        let ends = pinned && touch.effects.intersects(HELD_EFFECTS.or(Effects::DDL));
-        Self { names, all, held: begins || ends }
+        let begins = touch.effects.intersects(HELD) && touch.needs_settling();
+        let ends = !pins.is_empty() && touch.effects.intersects(HELD.or(Effects::DDL));
+        Self { names, all, held: pins.unknown || begins || ends }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -113,33 +79,32 @@ impl Questions {
     }
 
     /// Appends the messages that ask; they end with one Sync. `prepared` has a bit for each statement that
-    /// the server has already.
-    pub fn write(&self, out: &mut Vec<u8>, prepared: &mut u8) {
+    /// the server has; returned is what it has once it has answered.
+    pub fn write(&self, out: &mut Vec<u8>, mut prepared: u8) -> u8 {
         if !self.names.is_empty() {
-            ask(out, prepared, NAMED, Some(&array(&self.names)));
+            prepared |= ask(out, prepared, NAMES, Some(&array(&self.names)));
         }
         if self.all {
-            ask(out, prepared, ALL, None);
+            prepared |= ask(out, prepared, GUC_ALL, None);
         }
         if self.held {
-            ask(out, prepared, HELD, None);
+            prepared |= ask(out, prepared, LIGHT, None);
         }
         write::bare(out, frontend::SYNC);
+        prepared
     }
 }
 
-fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Option<&str>) {
-    if *prepared & question.bit == 0 {
-        *prepared |= question.bit;
+fn ask(out: &mut Vec<u8>, prepared: u8, question: Question, parameter: Option<&str>) -> u8 {
+    if prepared & question.bit == 0 {
         let definition = [question.sql.as_bytes(), &[0, 0, 0]].concat();
-        write::close_statement(out, question.name.as_bytes());
-        write::parse(out, question.name.as_bytes(), &definition);
+        write::close_statement(out, question.name);
+        write::parse(out, question.name, &definition);
     }
-    debug_assert_eq!(u16::from(parameter.is_some()), question.parameters);
     match parameter {
-        None => write::bind_nothing(out, b"", question.name.as_bytes()),
+        None => write::bind_nothing(out, b"", question.name),
         Some(text) => {
-            write::bind_head(out, b"", question.name.as_bytes(), 2 + 2 + 4 + text.len() + 2);
+            write::bind_head(out, b"", question.name, 2 + 2 + 4 + text.len() + 2);
             out.extend_from_slice(&[0, 0, 0, 1]);
             out.extend_from_slice(&(text.len() as u32).to_be_bytes());
             out.extend_from_slice(text.as_bytes());
@@ -147,6 +112,7 @@ fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Opti
         }
     }
     write::message(out, frontend::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
+    question.bit
 }
 
 /// A text array literal.
@@ -159,39 +125,39 @@ fn array(names: &[Box<str>]) -> String {
 /// What PostgreSQL answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    named: Vec<(Box<str>, Option<Box<str>>)>,
-    all: Vec<(Box<str>, Option<Box<str>>)>,
-    held: Option<(Residue, Box<str>, Box<str>)>,
+    /// By name as PostgreSQL spells it.
+    settings: Vec<(Box<str>, Option<Box<str>>)>,
+    held: Option<Held>,
 }
 
-/// Settings that aren't state of the session, whatever their source says.
-fn is_transient(name: &str) -> bool {
-    name.starts_with("transaction_")
-        || matches!(name, "seed" | "role" | "session_authorization" | "is_superuser")
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    residue: Residue,
+    session_authorization: Box<str>,
+    role: Box<str>,
 }
+
+/// Settings that aren't state of the session, whatever their source says. (`transaction_timeout` is.)
+const TRANSIENT: [&str; 7] = [
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+    "seed",
+    "role",
+    "session_authorization",
+    "is_superuser",
+];
 
 impl Answers {
     /// Reads the rows; `None` if they are not what was asked for.
     pub fn read(rows: Vec<Vec<Option<Box<str>>>>) -> Option<Self> {
         let mut answers = Self::default();
         for row in rows {
-            match (row.first()?.as_deref()?, row.as_slice()) {
-                ("n", [_, Some(name), value]) => answers.named.push((name.clone(), value.clone())),
-                ("a", [_, Some(name), value]) => {
-                    answers.all.push((name.to_ascii_lowercase().into(), value.clone()))
-                }
-                ("h", [_, counts @ .., Some(user), Some(role)]) => {
-                    let mut numbers = counts.iter().map(|count| count.as_deref()?.parse().ok());
-                    let mut next = || numbers.next().flatten();
-                    let residue = Residue {
-                        advisory_locks: next()?,
-                        channels: next()?,
-                        held_cursors: next()?,
-                        sql_statements: next()?,
-                        temporary_objects: next()?,
-                        temporary_slots: next()?,
-                    };
-                    answers.held = Some((residue, user.clone(), role.clone()));
+            match row.as_slice() {
+                [Some(name), value] => answers.settings.push((name.clone(), value.clone())),
+                [counts @ .., Some(session_authorization), Some(role)] => {
+                    let (session_authorization, role) = (session_authorization.clone(), role.clone());
+                    answers.held = Some(Held { residue: residue(counts)?, session_authorization, role });
                 }
                 _ => return None,
             }
@@ -211,18 +177,18 @@ impl Answers {
         if asked.all {
             after.values.clear();
         }
-        for (name, value) in self.all.iter().chain(&self.named) {
+        for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();
-            let reset = baseline.get(&*name).map(|reset| &**reset);
             match value {
-                Some(value) if !is_transient(&name) && !is_reset(reset, value) => {
+                Some(value) if !TRANSIENT.contains(&&*name) && baseline.overridden_by(&name, Some(value)) => {
                     after.values.insert(name.into(), value.clone());
                 }
                 _ => drop(after.values.remove(&*name)),
             }
         }
-        if let Some((_, user, role)) = &self.held {
-            after.session_authorization = (**user != *login_user).then(|| user.clone());
+        if let Some(Held { session_authorization, role, .. }) = &self.held {
+            after.session_authorization =
+                (**session_authorization != *login_user).then(|| session_authorization.clone());
             after.role = (&**role != "none").then(|| role.clone());
         }
         after
@@ -230,20 +196,31 @@ impl Answers {
 
     /// The reasons to stay, when they were asked for.
     pub fn pins(&self, before: Pins) -> Pins {
-        let residue = self.held.as_ref().map_or(before.residue, |(residue, ..)| *residue);
-        before.counted(residue)
+        before.counted(self.held.as_ref().map_or(before.residue, |held| held.residue))
     }
 }
 
-/// A custom setting that nobody set has no value, and an empty one once the name was used.
-fn is_reset(reset: Option<&str>, value: &str) -> bool {
-    match reset {
-        Some(reset) => reset == value,
-        None => value.is_empty(),
-    }
+fn residue(counts: &[Option<Box<str>>]) -> Option<Residue> {
+    let [advisory_locks, channels, held_cursors, sql_statements, temporary_objects, temporary_slots] = counts
+    else {
+        return None;
+    };
+    let number = |count: &Option<Box<str>>| count.as_deref()?.parse().ok();
+    Some(Residue {
+        advisory_locks: number(advisory_locks)?,
+        channels: number(channels)?,
+        held_cursors: number(held_cursors)?,
+        sql_statements: number(sql_statements)?,
+        temporary_objects: number(temporary_objects)?,
+        temporary_slots: number(temporary_slots)?,
+    })
 }
 
 /// The values that a client gave at startup and that its session has as overrides.
 pub fn startup_overrides(values: impl IntoIterator<Item = (Box<str>, Box<str>)>) -> Overrides {
     Overrides { values: values.into_iter().collect::<BTreeMap<_, _>>(), ..Overrides::default() }
 }
+
+#[cfg(test)]
+#[path = "settle_tests.rs"]
+mod tests;
