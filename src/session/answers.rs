@@ -5,7 +5,8 @@ use memchr::memmem;
 use super::exchange::{Exchange, Judged, ServerViolation};
 use super::replies::{About, Fate, Reply, Slot};
 use super::server::Tx;
-use super::statements::shared::{PREFIX, StatementId};
+use super::statements::server::Rows;
+use super::statements::shared::{PREFIX, Shape, StatementId};
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
@@ -35,6 +36,7 @@ impl Exchange<'_> {
             b::PARAMETER_STATUS => self.parameter_status()?,
             b::READY_FOR_QUERY => self.ready()?,
             b::COMMAND_COMPLETE => self.command_complete()?,
+            b::ROW_DESCRIPTION | b::NO_DATA => self.described(tag)?,
             _ => match self.server.receive(tag)? {
                 Reply::Aside { ours: true } if tag == b::NOTICE_RESPONSE => Pass::Drop,
                 Reply::Aside { .. } | Reply::LateReady => Pass::On,
@@ -55,6 +57,26 @@ impl Exchange<'_> {
 
     fn body(&self) -> &[u8] {
         self.down.frame().ok().flatten().map_or(&[], |Frame { body, .. }| body)
+    }
+
+    /// What a statement's rows look like: known of the server's copy from now on, and told to the client if it
+    /// asked.
+    fn described(&mut self, tag: u8) -> Result<Pass, ServerViolation> {
+        let slot = match self.server.receive(tag)? {
+            Reply::Done(slot) => slot,
+            Reply::More(slot) => return Ok(pass(&slot.fate)),
+            _ => return Ok(Pass::On),
+        };
+        let pass = pass(&slot.fate);
+        let About::Statement(id, name) = &slot.about else { return Ok(pass) };
+        let shape = if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { Shape::of(self.body()) };
+        if let Some(shape) = shape {
+            self.server.statements.set_rows(*id, Rows::Are(shape));
+            if pass == Pass::On {
+                self.client.statements.learn_shape(name, *id, shape);
+            }
+        }
+        Ok(pass)
     }
 
     fn parameter_status(&mut self) -> Result<Pass, ServerViolation> {
@@ -84,7 +106,7 @@ impl Exchange<'_> {
         if self.server.replies.is_empty() {
             self.server.unsynced = false;
             if tx == Tx::Idle {
-                self.client.portals.clear();
+                self.client.portals = None;
             }
         }
         Ok(pass)
@@ -156,7 +178,11 @@ impl Exchange<'_> {
             return Ok(Judged::ServerEnds);
         }
         let code = fields.code;
-        let (fate, about) = match self.server.receive(b::ERROR_RESPONSE)? {
+        let received = match code {
+            Some(SqlState::INTERNAL_ERROR) => self.server.replies.receive_internal_error(),
+            _ => self.server.receive(b::ERROR_RESPONSE),
+        };
+        let (mut fate, about) = match received? {
             Reply::More(slot) => (slot.fate.clone(), slot.about.clone()),
             Reply::Failed(mut slot) => {
                 let told = (slot.fate.clone(), std::mem::replace(&mut slot.about, About::Nothing));
@@ -171,6 +197,14 @@ impl Exchange<'_> {
             && *id != StatementId::NOWHERE
         {
             self.server.statements.doubt(*id);
+        }
+        if matches!(fate, Fate::Forward | Fate::Swallow) {
+            self.work.errors.extend(code);
+        }
+        if code == Some(SqlState::QUERY_CANCELED)
+            && let Some(reason) = self.client.cancel_reason.take()
+        {
+            fate = Fate::Fault(reason);
         }
         let renamed = match code {
             Some(code) if NAMING.contains(&code) => self.with_name_of_client(&about),

@@ -1,5 +1,7 @@
 //! The proof that a server may be handed to another client.
 
+use std::sync::atomic::Ordering;
+
 use thiserror::Error;
 
 use super::replies::Awaits;
@@ -21,6 +23,8 @@ pub enum Unclean {
     InTransaction,
     #[error("an extended batch was not closed by Sync")]
     Unsynced,
+    #[error("both protocols were mixed in one batch")]
+    Mixed,
     #[error("a failed copy left open how many replies come")]
     Doubtful,
     #[error("a cancel request is under way")]
@@ -43,10 +47,14 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
     if ledger.unsynced || ledger.replies.is_skipping() || ledger.replies.is_copying() {
         return Err(Unclean::Unsynced);
     }
+    // First, since more may have to be told to the client.
     if ledger.replies.is_doubtful() {
         return Err(Unclean::Doubtful);
     }
-    if ledger.cancels > 0 {
+    if ledger.mixed {
+        return Err(Unclean::Mixed);
+    }
+    if ledger.cancels.load(Ordering::Acquire) > 0 {
         return Err(Unclean::CancelInFlight);
     }
     if ledger.settings.is_none() {
@@ -58,7 +66,7 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
 #[cfg(test)]
 impl Clean {
     /// For tests of rooms that only pass the proof on.
-    pub(crate) fn assumed() -> Self {
+    pub(crate) fn for_tests() -> Self {
         Self(())
     }
 }
@@ -77,7 +85,7 @@ mod tests {
     }
 
     fn send(ledger: &mut Ledger, awaits: Awaits) {
-        ledger.sent(Slot { awaits, fate: Fate::Forward, about: About::Nothing, undo: Undo::Nothing });
+        ledger.sent(Slot::new(awaits, Fate::Forward, About::Nothing, Undo::Nothing));
     }
 
     fn why(ledger: &Ledger) -> Option<Unclean> {
@@ -97,8 +105,8 @@ mod tests {
         assert_eq!(why(&server), Some(Unclean::InTransaction));
         server.tx = Tx::Failed;
         assert_eq!(why(&server), Some(Unclean::InTransaction));
-        let mut server = ledger();
-        server.cancels = 1;
+        let server = ledger();
+        server.cancels.store(1, Ordering::Relaxed);
         assert_eq!(why(&server), Some(Unclean::CancelInFlight));
         let mut server = ledger();
         server.settings = None;
@@ -116,6 +124,19 @@ mod tests {
         assert_eq!(why(&server), Some(Unclean::Owes(Awaits::Sync)));
         assert!(server.receive(b'Z').is_ok());
         assert_eq!(why(&server), None);
+    }
+
+    #[test]
+    fn f13_a_query_in_a_batch_leaves_a_server_to_nobody() {
+        let mut server = ledger();
+        for awaits in [Awaits::Parse, Awaits::Query] {
+            send(&mut server, awaits);
+        }
+        for tag in *b"1IZ" {
+            assert!(server.receive(tag).is_ok());
+        }
+        server.unsynced = false;
+        assert_eq!(why(&server), Some(Unclean::Mixed));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use super::statements::client::ClientStatements;
 use super::statements::shared::Statement;
 use crate::sql::{Analysis, Effects};
+use crate::wire::fault::Fault;
 
 #[derive(Debug)]
 pub struct ClientState {
@@ -20,8 +21,10 @@ pub struct ClientState {
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
+    /// Why its query is being cancelled, when it was not its own wish.
+    pub cancel_reason: Option<Box<Fault>>,
     /// Portals whose texts name prepared statements. They end with their transaction.
-    pub portals: Vec<NamingPortal>,
+    pub portals: Option<Box<NamingPortals>>,
 }
 
 impl ClientState {
@@ -32,9 +35,16 @@ impl ClientState {
             told,
             touch: Touch::default(),
             pins: Pins::default(),
-            portals: Vec::new(),
+            cancel_reason: None,
+            portals: None,
         }
     }
+}
+
+/// Boxed, since hardly any client has some.
+#[derive(Debug, Default)]
+pub struct NamingPortals {
+    pub list: Vec<NamingPortal>,
 }
 
 /// A portal of `EXECUTE`, `DEALLOCATE`, or the like.

@@ -15,10 +15,10 @@ use super::replies::{About, Awaits, Fate, Mismatch, Slot, Undo};
 use super::segments::Segments;
 use super::server::Ledger;
 use super::settings::Interner;
-use super::statements::shared::{NOWHERE, Registry, Stamp, Statement, StatementId};
+use super::statements::shared::{Registry, Stamp, Statement, StatementId};
 use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
 use crate::wire::lane::Lane;
-use crate::wire::tag::frontend;
+use crate::wire::sqlstate::SqlState;
 use crate::wire::write;
 
 /// What all exchanges of a pool share.
@@ -40,9 +40,11 @@ pub struct Limits {
     pub track_state: bool,
 }
 
-/// What was done between two releases, for the pool's accounts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What was done between two releases, for the accounts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
+    /// Of errors that PostgreSQL sent to the client.
+    pub errors: Vec<SqlState>,
     pub queries: u64,
     pub transactions: u64,
     pub bytes_up: u64,
@@ -92,7 +94,7 @@ pub enum ServerViolation {
 impl Exchange<'_> {
     /// Notes a message for the server that isn't about a statement of ours.
     pub(super) fn sent(&mut self, awaits: Awaits, fate: Fate, undo: Undo) {
-        self.server.sent(Slot { awaits, fate, about: About::Nothing, undo });
+        self.server.sent(Slot::new(awaits, fate, About::Nothing, undo));
     }
 
     pub(super) fn segments(&self) -> Segments {
@@ -124,7 +126,7 @@ impl Exchange<'_> {
         self.close_copy(id, ours);
         write::parse(self.up.out(), &id.server_name(), &statement.definition);
         let about = name.clone().map_or(About::Nothing, |name| About::Statement(id, name));
-        self.server.sent(Slot { awaits: Awaits::Parse, fate, about, undo: Undo::Parsed { name, id } });
+        self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
         let now = self.segments();
         self.server.statements.parsed(id, stamp, now);
         while let Some(evicted) = self.server.statements.evict(now) {
@@ -135,15 +137,6 @@ impl Exchange<'_> {
     pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
         write::close_statement(self.up.out(), &id.server_name());
         self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
-    }
-
-    /// After a failed copy it may be open whether another ReadyForQuery comes. Asks something harmless, whose
-    /// answer can only come behind it.
-    pub fn end_doubt(&mut self) {
-        write::close_statement(self.up.out(), NOWHERE);
-        self.sent(Awaits::Close, Fate::Hide, Undo::Nothing);
-        write::bare(self.up.out(), frontend::SYNC);
-        self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
     }
 
     /// What a text may do to its session. While the way in which texts are read may just be changing, so may

@@ -253,6 +253,16 @@ fn a_sync_that_a_failed_copy_did_not_read_ends_the_skipping() {
 }
 
 #[test]
+fn a_doubt_is_resolved_before_a_mixed_server_ends() {
+    let a: &[&[_]] = &[
+        &[close("Ss1"), query("copyin"), data("bad"), sync(), copy_done(), sync()],
+        &[close("Ss1"), query("copyin"), sync(), data("bad"), copy_done(), sync()],
+        &[query("ok a")],
+    ];
+    alike(&[a]);
+}
+
+#[test]
 fn two_copies_in_one_query() {
     let a: &[&[_]] = &[
         &[query("copyin;ok a;copyin"), data("x"), copy_done(), data("y"), copy_done()],

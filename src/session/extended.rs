@@ -10,17 +10,28 @@ use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::requests::whole;
 use super::statements::client::Held;
-use super::statements::server::Unnamed;
+use super::statements::server::{Rows, Unnamed};
 use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::frame::HEAD;
 use crate::wire::lane::Frame;
 use crate::wire::read::{self, Malformed, Target};
+use crate::wire::tag::frontend;
 use crate::wire::write;
 
 /// Names in a Bind, in bytes: far more than PostgreSQL tells apart.
 const LONGEST_NAMES: usize = 4096;
+
+/// Whether a client's statement may be used on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ensured {
+    Ready(StatementId),
+    /// Not before the server has said what its rows look like.
+    Asked,
+    /// Its rows look otherwise than the client was told: "cached plan must not change result type".
+    Changed,
+}
 
 /// What a name in Bind, Describe or Close means.
 enum Named {
@@ -48,11 +59,7 @@ impl Exchange<'_> {
             return Ok(Judged::NeedsMore);
         }
         let parse = read::parse(frame.body)?;
-        let dialect = self.client.settings.dialect;
-        let statement = self
-            .shared
-            .statements
-            .intern(parse.definition, dialect, |text| self.analyse(text, Extent::Whole));
+        let statement = self.statement_of(parse.definition);
         let needs_names = !parse.name.is_empty() || names::are_meant_by(&statement.analysis);
         if needs_names && !self.server.replies.names_are_certain() {
             return Ok(Judged::Waits);
@@ -65,6 +72,16 @@ impl Exchange<'_> {
         self.parse_named(name, statement)
     }
 
+    /// Settings of the transaction only may change what the text means: then nobody else may share it.
+    fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
+        let (statements, dialect) = (&self.shared.statements, self.client.settings.dialect);
+        let analyse = |text: &[u8]| self.analyse(text, Extent::Whole);
+        match self.server.params.same_as(&self.client.told) {
+            true => statements.intern(definition, dialect, analyse),
+            false => statements.private(definition.into(), dialect, analyse),
+        }
+    }
+
     fn parse_unnamed(&mut self, statement: Arc<Statement>, total: usize) -> Result<Judged, Fault> {
         let copy = self.for_server(&statement);
         let (id, stamp) = (copy.id, copy.next_stamp());
@@ -74,7 +91,7 @@ impl Exchange<'_> {
             self.up.discard(total);
             write::parse(self.up.out(), b"", &copy.definition);
         }
-        let client = self.client.statements.unnamed.replace(Held { statement, stamp });
+        let client = self.client.statements.unnamed.replace(Held { statement, stamp, shape: None });
         self.server.statements.unnamed = Unnamed::Is(id, stamp);
         self.sent(Awaits::Parse, Fate::Forward, Undo::Unnamed { client: Some(client) });
         Ok(Judged::Moved)
@@ -90,7 +107,7 @@ impl Exchange<'_> {
         }
         let copy = self.for_server(&statement);
         let stamp = copy.next_stamp();
-        self.client.statements.insert(name.clone(), Held { statement, stamp });
+        self.client.statements.insert(name.clone(), Held { statement, stamp, shape: None });
         self.parse_copy(&copy, stamp, Fate::Forward, Some(name));
         Ok(Judged::Moved)
     }
@@ -122,9 +139,16 @@ impl Exchange<'_> {
         let Some(named) = self.look_up(bind.statement) else { return Ok(Judged::Waits) };
         match named {
             Named::Ours(name, held) => {
+                let id = match self.ensure_as_told(&name, &held) {
+                    Ensured::Ready(id) => id,
+                    Ensured::Asked => return Ok(Judged::Waits),
+                    Ensured::Changed => {
+                        self.up.discard(total);
+                        return self.fail_batch(Fault::PlanChanged);
+                    }
+                };
                 self.client.touch.add(&held.statement.analysis);
                 self.bound(&portal, Some(&held.statement));
-                let id = self.ensure_held(&held);
                 self.rebind(&portal, &id.server_name(), names, total);
                 self.sent_about(Awaits::Bind, id, name);
             }
@@ -164,7 +188,7 @@ impl Exchange<'_> {
 
     pub(super) fn execute(&mut self) -> Result<Judged, Fault> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
-        if self.client.portals.is_empty() {
+        if self.client.portals.is_none() {
             self.work.queries += 1;
             return self.pass(Awaits::Execute);
         }
@@ -175,7 +199,7 @@ impl Exchange<'_> {
         };
         self.work.queries += 1;
         self.up.forward(total);
-        self.server.sent(Slot { awaits: Awaits::Execute, fate: Fate::Forward, about, undo });
+        self.server.sent(Slot::new(Awaits::Execute, Fate::Forward, about, undo));
         Ok(Judged::Moved)
     }
 }
@@ -256,6 +280,26 @@ impl Exchange<'_> {
         copy.id
     }
 
+    /// As [`Self::ensure_held`], for a statement whose rows the client may have been told of: it gets rows that look
+    /// so or PostgreSQL's error, however young the server's copy is.
+    fn ensure_as_told(&mut self, name: &Arc<[u8]>, held: &Held) -> Ensured {
+        let id = self.ensure_held(held);
+        let Some(told) = held.shape else { return Ensured::Ready(id) };
+        match self.server.statements.rows(id) {
+            Rows::Are(shape) if shape == told => Ensured::Ready(id),
+            Rows::Are(_) => Ensured::Changed,
+            Rows::Asked => Ensured::Asked,
+            Rows::Unknown => {
+                write::describe_statement(self.up.out(), &id.server_name());
+                write::bare(self.up.out(), frontend::FLUSH);
+                let about = About::Statement(id, name.clone());
+                self.server.sent(Slot::new(Awaits::Describe, Fate::Swallow, about, Undo::Asked(id)));
+                self.server.statements.set_rows(id, Rows::Asked);
+                Ensured::Asked
+            }
+        }
+    }
+
     /// Makes the server's unnamed statement the client's, or nobody's if the client has none. False while it
     /// isn't certain what they are.
     fn ensure_unnamed(&mut self) -> bool {
@@ -266,7 +310,7 @@ impl Exchange<'_> {
             return false;
         }
         match held {
-            Some(Held { statement, stamp }) => {
+            Some(Held { statement, stamp, .. }) => {
                 let copy = self.for_server(&statement);
                 let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there) if id == copy.id && there >= stamp);
                 if !serves {
@@ -287,7 +331,7 @@ impl Exchange<'_> {
 
     fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
         let about = About::Statement(id, name);
-        self.server.sent(Slot { awaits, fate: Fate::Forward, about, undo: Undo::Nothing });
+        self.server.sent(Slot::new(awaits, Fate::Forward, about, Undo::Nothing));
     }
 
     /// A fault of ours in the middle of a batch: the server is made to fail at this place, so that it rolls

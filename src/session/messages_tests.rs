@@ -242,6 +242,17 @@ fn a_server_that_ends_is_not_answered_for() {
 }
 
 #[test]
+fn a_cancel_that_was_not_the_clients_wish_tells_its_reason() {
+    let mut hand = Hand::new(LIMITS);
+    hand.client.cancel_reason = Some(Box::new(Fault::QueryTimeout(std::time::Duration::from_secs(3))));
+    for (code, reason) in [("22012", "M22012"), ("57014", "Mpgweir: canceling"), ("57014", "M57014")] {
+        let _ = hand.say(&query("ok"));
+        let told = hand.hear(&[(b::ERROR_RESPONSE, &error(code, code)), READY]);
+        assert!(String::from_utf8_lossy(&told).contains(reason), "{code}");
+    }
+}
+
+#[test]
 fn notices_to_our_own_messages_stay_here() {
     let mut hand = with_s1();
     let notice: (u8, &[u8]) = (b::NOTICE_RESPONSE, b"SDEBUG\0\0");
@@ -299,6 +310,83 @@ fn nobody_elses_unnamed_statement_is_bound() {
     hand.hear(&[(b::PARSE_COMPLETE, b""), READY]);
     hand.client.statements.unnamed = None;
     assert_eq!(tags(&hand.say(&[describe("S"), sync()].concat()).0), "CDS");
+}
+
+// -- rows as the client was told
+
+/// A RowDescription of one column of this type.
+fn rows(r#type: u8) -> Vec<u8> {
+    [&b"\0\x01a\0\0\0\0\0\0\0\0\0\0"[..], &[r#type], &[0; 8]].concat()
+}
+
+/// The client was told that the rows of `s1` have this type; its server is another now.
+fn told_rows(r#type: u8) -> Hand {
+    let mut hand = with_s1();
+    let _ = hand.say(&[describe("Ss1"), sync()].concat());
+    let told = hand.hear(&[(b::PARAMETER_DESCRIPTION, b"\0\0"), (b::ROW_DESCRIPTION, &rows(r#type)), READY]);
+    assert_eq!(tags(&told), "tTZ");
+    hand.server = Hand::ledger(&hand.shared);
+    hand
+}
+
+#[test]
+fn a_new_copy_is_bound_once_its_rows_are_known_to_look_as_told() {
+    let mut hand = told_rows(23);
+    let (sent, judged) = hand.say(&[bind("", "s1", &[]), execute(""), sync()].concat());
+    assert_eq!((&*tags(&sent), judged), ("CPDH", Ok(Judged::Waits)));
+    assert_eq!(hand.say(b""), (vec![], Ok(Judged::Waits)), "it is asked once");
+    let answers: [(u8, &[u8]); 4] = [
+        (b::CLOSE_COMPLETE, b""),
+        (b::PARSE_COMPLETE, b""),
+        (b::PARAMETER_DESCRIPTION, b"\0\0"),
+        (b::ROW_DESCRIPTION, &rows(23)),
+    ];
+    assert_eq!(hand.hear(&answers), b"");
+    assert_eq!(tags(&hand.say(b"").0), "BES");
+    hand.hear(&[(b::BIND_COMPLETE, b""), (b::COMMAND_COMPLETE, b"SELECT 0\0"), READY]);
+    assert_eq!(tags(&hand.say(&bind("", "s1", &[])).0), "B", "and never again");
+}
+
+#[test]
+fn s96_rows_that_look_otherwise_are_an_error_of_the_batch() {
+    let mut hand = told_rows(23);
+    let _ = hand.say(&[bind("", "s1", &[]), execute(""), sync()].concat());
+    hand.hear(&[
+        (b::CLOSE_COMPLETE, b""),
+        (b::PARSE_COMPLETE, b""),
+        (b::PARAMETER_DESCRIPTION, b"\0\0"),
+        (b::ROW_DESCRIPTION, &rows(25)),
+    ]);
+    assert_eq!(tags(&hand.say(b"").0), "BES");
+    let told = hand.hear(&[(b::ERROR_RESPONSE, &error("26000", "\"_pgweir_0\"")), READY]);
+    assert_eq!(tags(&told), "EZ");
+    assert!(String::from_utf8_lossy(&told).contains("C0A000\0Mcached plan must not change result type"));
+}
+
+#[test]
+fn rows_are_asked_again_if_the_server_skipped_the_question() {
+    let mut hand = told_rows(23);
+    let _ = hand.say(&[parse("s2", "ok"), sync()].concat());
+    hand.hear(&[(b::CLOSE_COMPLETE, b""), (b::PARSE_COMPLETE, b""), READY]);
+    assert_eq!(tags(&hand.say(&[parse("", "bad"), bind("", "s1", &[])].concat()).0), "PDH");
+    hand.hear(&[(b::ERROR_RESPONSE, &error("42601", "syntax error"))]);
+    assert_eq!(tags(&hand.say(&[sync(), bind("", "s1", &[])].concat()).0), "SDH");
+}
+
+#[test]
+fn statements_under_settings_of_a_transaction_are_nobody_elses() {
+    let mut hand = with_s1();
+    hand.hear(&[(b::PARAMETER_STATUS, b"DateStyle\0ISO, DMY\0")]);
+    assert_eq!(
+        hand.say(&parse("s2", "ok")).0,
+        [close("S_pgweir_1001"), parse("_pgweir_1001", "ok")].concat()
+    );
+    let params = hand.server.params.clone();
+    hand.client.told.adopt(&params);
+    assert_eq!(
+        hand.say(&parse("s3", "ok")).0,
+        [close("S_pgweir_1000"), parse("_pgweir_1000", "ok")].concat()
+    );
 }
 
 // -- judging waits where it must

@@ -6,8 +6,8 @@
 //! `commit`, `rollback`, `copyin`, `copyout`, `execute n`, `deallocate n`, `deallocate all`, `discard all`,
 //! and nothing at all do what they say. Each `$` in a text is a parameter.
 //!
-//! Held against PostgreSQL 15 by hand. Simplified: a failed transaction refuses Describe whatever it is about, and
-//! Bind before parameters are counted; `EXECUTE` runs `ok` and `err` only; nothing is rolled back, since the rows
+//! Held against PostgreSQL 15 by hand. Simplified: a failed transaction refuses to describe what it wouldn't run, and to bind
+//! it before parameters are counted; `EXECUTE` runs `ok` and `err` only; nothing is rolled back, since the rows
 //! show transactions well enough.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -355,18 +355,16 @@ impl Postgres {
 
     fn describe(&mut self, body: &[u8]) -> Done {
         let text = match read::target(body, "Describe").unwrap() {
-            Target::Statement(_) | Target::Portal(_) if self.tx == Tx::Failed => {
-                self.refuse_if_failed("whatever it is")?;
-                unreachable!("a failed transaction refuses it")
-            }
             Target::Statement(name) => {
                 let text = self.statement(name)?;
+                self.refuse_if_failed(&text)?;
                 let count = text.matches('$').count() as u8;
                 self.put(b::PARAMETER_DESCRIPTION, &[0, count]);
                 text
             }
             Target::Portal(name) => self.portal(name)?.0,
         };
+        self.refuse_if_failed(&text)?;
         match text.starts_with("ok") {
             true => self.put(b::ROW_DESCRIPTION, &[0, 0]),
             false => self.put(b::NO_DATA, b""),

@@ -148,20 +148,21 @@ impl Exchange<'_> {
 
     /// `portal` now runs `statement`.
     pub(super) fn bound(&mut self, portal: &[u8], statement: Option<&Arc<Statement>>) {
-        self.client.portals.retain(|known| *known.name != *portal);
+        if let Some(portals) = &mut self.client.portals {
+            portals.list.retain(|known| *known.name != *portal);
+        }
         if let Some(statement) = statement.filter(|statement| are_meant_by(&statement.analysis)) {
             let about = about(self.meanings(&statement.analysis));
-            self.client.portals.push(NamingPortal {
-                name: portal.into(),
-                statement: statement.clone(),
-                about,
-            });
+            let bound = NamingPortal { name: portal.into(), statement: statement.clone(), about };
+            self.client.portals.get_or_insert_default().list.push(bound);
         }
     }
 
     /// What the execution of a portal is about and changes; `None` while that isn't certain.
     pub(super) fn execution_of(&mut self, portal: &[u8]) -> Option<(About, Undo)> {
-        let Some(known) = self.client.portals.iter().find(|known| *known.name == *portal) else {
+        let Some(known) =
+            self.client.portals.iter().flat_map(|portals| &portals.list).find(|known| *known.name == *portal)
+        else {
             return Some((About::Nothing, Undo::Nothing));
         };
         if !self.server.replies.names_are_certain() {

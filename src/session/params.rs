@@ -61,6 +61,13 @@ impl Params {
         self.digest == other.digest
     }
 
+    /// Takes over the other's values. Equal ones become one copy, so that thousands of clients share it.
+    pub fn adopt(&mut self, other: &Self) {
+        if !Arc::ptr_eq(&self.list, &other.list) {
+            self.clone_from(other);
+        }
+    }
+
     /// What `self` has and `other` lacks or has otherwise.
     pub fn difference<'a>(&'a self, other: &'a Self) -> impl Iterator<Item = (&'a str, &'a str)> {
         self.iter().filter(|&(name, value)| other.get(name) != Some(value))

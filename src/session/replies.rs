@@ -188,13 +188,25 @@ impl Replies {
                 Ok(Reply::More(self.slots.front().expect("judged just now")))
             }
             Verdict::Done => Ok(Reply::Done(self.pop().expect("judged just now"))),
-            Verdict::SkipToSync => {
-                let failed = self.pop().expect("judged just now");
-                self.skipping = !self.expects_sync();
-                Ok(Reply::Failed(failed))
-            }
+            Verdict::SkipToSync => Ok(Reply::Failed(self.fail().expect("judged just now"))),
             Verdict::Violation => Err(Mismatch { awaited, got }),
         }
+    }
+
+    /// An internal error came. PostgreSQL 18 answers so to a Query in an unfinished batch, and skips to the Sync as
+    /// it does in the extended protocol; elsewhere this is an error like others.
+    pub fn receive_internal_error(&mut self) -> Result<Reply<'_>, Mismatch> {
+        if !self.slots.front().is_some_and(|slot| slot.in_batch) {
+            return self.receive(b::ERROR_RESPONSE);
+        }
+        Ok(Reply::Failed(self.fail().expect("looked at just now")))
+    }
+
+    /// Ends the front slot by an error that makes the server skip.
+    fn fail(&mut self) -> Option<Slot> {
+        let failed = self.pop();
+        self.skipping = !self.expects_sync();
+        failed
     }
 
     /// After [`Reply::Failed`]: the slots that the server skips, the last one first, so that each can be
@@ -292,9 +304,19 @@ impl Replies {
         self.slots.front_mut()
     }
 
-    /// What was sent behind the front and not answered yet.
-    pub fn behind_front(&self) -> impl Iterator<Item = &Slot> {
-        self.slots.iter().skip(1)
+    /// All that was sent and not answered yet.
+    pub fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter()
+    }
+
+    /// Whether a ReadyForQuery is due. What stands behind the last Sync may never be answered.
+    pub fn awaits_ready(&self) -> bool {
+        self.slots.iter().any(|slot| slot.awaits.ends_segment())
+    }
+
+    /// It was found out how many ReadyForQuery had come late.
+    pub fn resolved(&mut self) {
+        self.doubtful = 0;
     }
 
     pub fn len(&self) -> usize {

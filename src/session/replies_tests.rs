@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn slot(awaits: Awaits) -> Slot {
-    Slot { awaits, fate: Fate::Forward, about: About::Nothing, undo: Undo::Nothing }
+    Slot::new(awaits, Fate::Forward, About::Nothing, Undo::Nothing)
 }
 
 /// A queue in which these were sent.
@@ -146,6 +146,31 @@ fn errors_of_query_function_and_sync_end_with_their_ready() {
     }
 }
 
+#[test]
+fn f13_an_internal_error_to_a_query_in_a_batch_skips_to_the_sync() {
+    let in_batch = || {
+        let mut replies = sent(&[Awaits::Parse]);
+        replies.sent(Slot { in_batch: true, ..slot(Awaits::Query) });
+        assert_eq!(told(&mut replies, b"1"), ".");
+        replies
+    };
+    let mut replies = in_batch();
+    assert!(matches!(replies.receive_internal_error(), Ok(Reply::Failed(_))));
+    assert!(replies.is_skipping());
+    let mut replies = sent(&[Awaits::Query]);
+    assert!(
+        matches!(replies.receive_internal_error(), Ok(Reply::More(_))),
+        "elsewhere it is an error like others"
+    );
+    assert_eq!(told(&mut in_batch(), b"EZ"), "+.");
+}
+
+#[test]
+fn a_ready_is_due_up_to_the_last_sync() {
+    assert!(sent(&[Awaits::Parse, Awaits::Sync, Awaits::Bind]).awaits_ready());
+    assert!(!sent(&[Awaits::Parse, Awaits::Bind]).awaits_ready());
+}
+
 // -- certainty
 
 #[test]
@@ -270,6 +295,9 @@ fn a_late_ready_comes_or_does_not() {
     let mut did_not = failed_copy(Awaits::Query);
     assert_eq!(told(&mut did_not, b"Z"), ".");
     assert!(did_not.is_doubtful() && did_not.is_empty());
+    let mut resolved = failed_copy(Awaits::Query);
+    resolved.resolved();
+    assert!(!resolved.is_doubtful());
     did_not.sent(slot(Awaits::Close));
     did_not.sent(slot(Awaits::Sync));
     assert_eq!(told(&mut did_not, b"3Z"), "..");

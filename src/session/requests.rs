@@ -115,7 +115,7 @@ impl Exchange<'_> {
             Undo::Nothing => unnamed,
             names => Undo::Both(Box::new((unnamed, names))),
         };
-        self.server.sent(Slot { awaits: Awaits::Query, fate: Fate::Forward, about, undo });
+        self.server.sent(Slot::new(Awaits::Query, Fate::Forward, about, undo));
         Ok(Judged::Moved)
     }
 

@@ -2,6 +2,7 @@
 
 use std::hash::RandomState;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use super::params::Params;
 use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
@@ -38,8 +39,11 @@ pub struct Ledger {
     pub params: Params,
     /// The settings that this session has on top of its startup; `None` while it isn't known.
     pub settings: Option<Arc<Settings>>,
-    /// Cancel requests on their way to this backend.
-    pub cancels: u32,
+    /// Cancel requests on their way to this backend; whoever sends one counts it down when it has arrived.
+    pub cancels: Arc<AtomicU32>,
+    /// A Query was sent into an unfinished extended batch: PostgreSQL 18 is left in a state then that its next user
+    /// would stumble over.
+    pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
     pub hasher: RandomState,
@@ -54,14 +58,17 @@ impl Ledger {
             statements: ServerStatements::new(statements as usize),
             params,
             settings: Some(settings),
-            cancels: 0,
+            cancels: Arc::default(),
+            mixed: false,
             questions: 0,
             hasher,
         }
     }
 
     /// Notes a message that was just written for the server.
-    pub fn sent(&mut self, slot: Slot) {
+    pub fn sent(&mut self, mut slot: Slot) {
+        slot.in_batch = slot.awaits == Awaits::Query && self.unsynced;
+        self.mixed |= slot.in_batch;
         match slot.awaits {
             // One that a copy reads ends nothing.
             Awaits::Sync => self.unsynced &= self.replies.is_copying_in(),

@@ -16,10 +16,7 @@ use crate::sql::Effects;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
-/// A statement of ours, prepared once on each server.
-///
-/// Answers need no mark to tell them apart: a row of two columns is a setting, whoever was asked, and one of
-/// eight is what the session holds.
+/// A statement of ours, prepared once on each server. Each row of its answer begins with its letter.
 #[derive(Clone, Copy, Debug)]
 struct Question {
     name: &'static [u8],
@@ -57,11 +54,9 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// What `touch` makes it necessary to ask; everything, if that could not be asked the last time. For a
-    /// client with `pins`, signs that something ended count too.
-    pub fn of(touch: &Touch, before: &Overrides, pins: &Pins) -> Self {
-        let all = pins.unknown
-            || touch.effects.intersects(Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL));
+    /// What `touch` makes it necessary to ask. `pinned`: signs that something ended count too.
+    pub fn of(touch: &Touch, before: &Overrides, pinned: bool) -> Self {
+        let all = touch.effects.intersects(Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL));
         let mut names = touch.names.clone();
         if all {
             // Custom settings hide from the list of all, so those that were set are asked for by name.
@@ -70,8 +65,14 @@ impl Questions {
             names.extend(custom.cloned());
         }
         let begins = touch.effects.intersects(HELD) && touch.needs_settling();
-        let ends = !pins.is_empty() && touch.effects.intersects(HELD.or(Effects::DDL));
-        Self { names, all, held: pins.unknown || begins || ends }
+        let ends = pinned && touch.effects.intersects(HELD.or(Effects::DDL));
+        Self { names, all, held: begins || ends }
+    }
+
+    /// All that can be asked; `before` names the custom settings.
+    pub fn everything(before: &Overrides) -> Self {
+        let touch = Touch { effects: Effects::OPAQUE, names: Vec::new() };
+        Self::of(&touch, before, true)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -79,24 +80,24 @@ impl Questions {
     }
 
     /// Appends the messages that ask; they end with one Sync. `prepared` has a bit for each statement that
-    /// the server has; returned is what it has once it has answered.
-    pub fn write(&self, out: &mut Vec<u8>, mut prepared: u8) -> u8 {
+    /// the server has, and gets those that it has when it has answered without an error.
+    pub fn write(&self, out: &mut Vec<u8>, prepared: &mut u8) {
         if !self.names.is_empty() {
-            prepared |= ask(out, prepared, NAMES, Some(&array(&self.names)));
+            ask(out, prepared, NAMES, Some(&array(&self.names)));
         }
         if self.all {
-            prepared |= ask(out, prepared, GUC_ALL, None);
+            ask(out, prepared, GUC_ALL, None);
         }
         if self.held {
-            prepared |= ask(out, prepared, LIGHT, None);
+            ask(out, prepared, LIGHT, None);
         }
         write::bare(out, frontend::SYNC);
-        prepared
     }
 }
 
-fn ask(out: &mut Vec<u8>, prepared: u8, question: Question, parameter: Option<&str>) -> u8 {
-    if prepared & question.bit == 0 {
+fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Option<&str>) {
+    if *prepared & question.bit == 0 {
+        *prepared |= question.bit;
         let definition = [question.sql.as_bytes(), &[0, 0, 0]].concat();
         write::close_statement(out, question.name);
         write::parse(out, question.name, &definition);
@@ -112,7 +113,6 @@ fn ask(out: &mut Vec<u8>, prepared: u8, question: Question, parameter: Option<&s
         }
     }
     write::message(out, frontend::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
-    question.bit
 }
 
 /// A text array literal.
@@ -153,9 +153,9 @@ impl Answers {
     pub fn read(rows: Vec<Vec<Option<Box<str>>>>) -> Option<Self> {
         let mut answers = Self::default();
         for row in rows {
-            match row.as_slice() {
-                [Some(name), value] => answers.settings.push((name.clone(), value.clone())),
-                [counts @ .., Some(session_authorization), Some(role)] => {
+            match (row.first()?.as_deref()?, &row[1..]) {
+                ("n" | "a", [Some(name), value]) => answers.settings.push((name.clone(), value.clone())),
+                ("h", [counts @ .., Some(session_authorization), Some(role)]) => {
                     let (session_authorization, role) = (session_authorization.clone(), role.clone());
                     answers.held = Some(Held { residue: residue(counts)?, session_authorization, role });
                 }

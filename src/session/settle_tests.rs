@@ -16,13 +16,13 @@ fn overrides(values: &[(&str, &str)]) -> Overrides {
 }
 
 /// `names`, then `*` for all settings, `+` for what is held.
-fn asked(text: &str, before: &[(&str, &str)], pins: Pins) -> String {
-    let Questions { names, all, held } = Questions::of(&touch(text), &overrides(before), &pins);
-    names.join(",") + if all { "*" } else { "" } + if held { "+" } else { "" }
+fn asked(text: &str, before: &[(&str, &str)], pinned: bool) -> String {
+    spelled(Questions::of(&touch(text), &overrides(before), pinned))
 }
 
-fn pinned() -> Pins {
-    Pins::default().counted(Residue { advisory_locks: 1, ..Residue::default() })
+fn spelled(questions: Questions) -> String {
+    let Questions { names, all, held } = questions;
+    names.join(",") + if all { "*" } else { "" } + if held { "+" } else { "" }
 }
 
 // -- questions
@@ -61,7 +61,7 @@ fn each_sign_asks_what_shows_it() {
         ("CALL p()", "*+"),
         ("SELECT pg_create_physical_replication_slot('a', true, true)", "+"),
     ] {
-        assert_eq!(asked(text, &[], Pins::default()), questions, "{text}");
+        assert_eq!(asked(text, &[], false), questions, "{text}");
     }
 }
 
@@ -78,29 +78,27 @@ fn who_is_pinned_is_asked_when_something_may_have_ended() {
         ("DROP TABLE t", "+"),
         ("DISCARD TEMP", "+"),
     ] {
-        assert_eq!(asked(text, &[], pinned()), questions, "{text}");
+        assert_eq!(asked(text, &[], true), questions, "{text}");
     }
 }
 
 #[test]
 fn what_could_not_be_asked_is_asked_again() {
-    let mut pins = Pins::default();
-    pins.unknown = true;
-    assert_eq!(asked("SELECT 1", &[("app.x", "1")], pins), "app.x*+");
+    assert_eq!(spelled(Questions::everything(&overrides(&[("app.x", "1"), ("work_mem", "1MB")]))), "app.x*+");
 }
 
 #[test]
 fn custom_settings_are_asked_by_name_since_no_list_has_them() {
     let before = [("app.tenant", "a"), ("app.user", "b"), ("work_mem", "1MB")];
-    assert_eq!(asked("SET app.user = 'c'", &before, Pins::default()), "app.user");
-    assert_eq!(asked("SET app.user = 'c'; RESET ALL", &before, Pins::default()), "app.user,app.tenant*+");
+    assert_eq!(asked("SET app.user = 'c'", &before, false), "app.user");
+    assert_eq!(asked("SET app.user = 'c'; RESET ALL", &before, false), "app.user,app.tenant*+");
 }
 
 // -- the messages
 
-fn written(questions: &Questions, prepared: u8) -> (String, u8) {
+fn written(questions: &Questions, mut prepared: u8) -> (String, u8) {
     let mut out = Vec::new();
-    let prepared = questions.write(&mut out, prepared);
+    questions.write(&mut out, &mut prepared);
     let (mut tags, mut rest) = (String::new(), &out[..]);
     while let [tag, a, b, c, d, ..] = *rest {
         tags.push(char::from(tag));
@@ -134,8 +132,10 @@ fn row(columns: &[&str]) -> Vec<Option<Box<str>>> {
     columns.iter().map(|&column| (column != "NULL").then(|| column.into())).collect()
 }
 
+/// Rows of two columns as settings, of eight as what is held.
 fn read(rows: &[&[&str]]) -> Option<Answers> {
-    Answers::read(rows.iter().map(|columns| row(columns)).collect())
+    let letter = |columns: &[&str]| if columns.len() == 8 { "h" } else { "n" };
+    Answers::read(rows.iter().map(|columns| row(&[&[letter(columns)], *columns].concat())).collect())
 }
 
 fn baseline() -> Baseline {
@@ -227,21 +227,26 @@ fn counts_become_reasons_to_stay() {
 fn other_rows_are_no_answers() {
     for bad in [
         &[][..],
-        &["x"],
-        &["NULL", "x"],
-        &["1", "app", "none"],
-        &["1", "2", "3", "4", "5", "x", "app", "none"],
+        &["NULL"],
+        &["x", "work_mem", "1MB"],
+        &["n"],
+        &["n", "work_mem"],
+        &["a", "NULL", "1MB"],
+        &["n", "work_mem", "1MB", "2MB"],
+        &["h", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "x", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "7", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "NULL", "none"],
     ] {
-        assert_eq!(read(&[bad]), None, "{bad:?}");
+        assert_eq!(Answers::read(vec![row(bad)]), None, "{bad:?}");
     }
-    assert_eq!(read(&[&["1", "2", "3", "4", "5", "6", "NULL", "none"]]), None);
 }
 
 proptest! {
     /// What is replayed from an answer is what was answered: the same answer again changes nothing.
     #[test]
     fn answers_are_final(values in prop::collection::btree_map("[a-c]{1,2}(\\.[a-c])?", "[x-z]{0,2}", 0..6), all: bool) {
-        let rows: Vec<_> = values.iter().map(|(name, value)| vec![Some(name.as_str().into()), Some(value.as_str().into())]).collect();
+        let rows: Vec<_> = values.iter().map(|(name, value)| vec![Some("a".into()), Some(name.as_str().into()), Some(value.as_str().into())]).collect();
         let asked = Questions { all, ..Questions::default() };
         let answers = Answers::read(rows).unwrap();
         let once = answers.overrides(&asked, &Overrides::default(), &baseline(), "app");

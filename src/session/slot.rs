@@ -56,6 +56,8 @@ pub enum Undo {
         name: Option<Arc<[u8]>>,
         id: StatementId,
     },
+    /// The server was asked what a copy's rows look like.
+    Asked(StatementId),
     /// The server's copy was closed.
     CopyClosed(StatementId),
     /// The client's name was closed.
@@ -79,7 +81,7 @@ impl Undo {
             Self::Parsed { name, .. } => name.is_some(),
             Self::NameClosed { .. } | Self::Deallocating(_) | Self::DeallocatingAll(_) => true,
             Self::Both(both) => both.0.is_of_names() || both.1.is_of_names(),
-            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) => false,
+            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked(_) => false,
         }
     }
 
@@ -134,9 +136,17 @@ impl About {
 pub struct Slot {
     pub awaits: Awaits,
     pub fate: Fate,
+    /// A Query in an extended batch that has no Sync yet.
+    pub in_batch: bool,
     pub about: About,
     pub undo: Undo,
 }
 
+impl Slot {
+    pub fn new(awaits: Awaits, fate: Fate, about: About, undo: Undo) -> Self {
+        Self { awaits, fate, in_batch: false, about, undo }
+    }
+}
+
 /// Pipelines may be long.
-const _: () = assert!(size_of::<Slot>() <= 96);
+const _: () = assert!(size_of::<Slot>() <= 112);

@@ -6,14 +6,14 @@
 use super::exchange::Exchange;
 use super::replies::{Awaits, Slot, Undo};
 use super::statements::client::Held;
-use super::statements::server::Unnamed;
+use super::statements::server::{Rows, Unnamed};
 
 impl Exchange<'_> {
     /// What was asked of a server that is gone, and not answered, was not done.
     pub fn abandon(&mut self) {
         let slots: Vec<_> = self.server.replies.abandon().collect();
         slots.into_iter().for_each(|slot| self.undo(slot.undo));
-        self.client.portals.clear();
+        self.client.portals = None;
     }
 
     /// `failed` ended with an error, and the server skips to the next Sync.
@@ -54,6 +54,7 @@ impl Exchange<'_> {
                     self.client.statements.remove(&name);
                 }
             }
+            Undo::Asked(id) => self.server.statements.set_rows(id, Rows::Unknown),
             Undo::CopyClosed(id) => self.server.statements.doubt(id),
             Undo::NameClosed { name, held } => self.client.statements.insert(name, held),
             Undo::Deallocating(dropped) => {
@@ -107,7 +108,7 @@ impl Exchange<'_> {
         for (name, held) in *self.client.statements.take_named() {
             let given =
                 |slot: &Slot| matches!(&slot.undo, Undo::Parsed { name: Some(given), .. } if *given == name);
-            if self.server.replies.behind_front().any(given) {
+            if self.server.replies.slots().skip(1).any(given) {
                 self.client.statements.insert(name, held);
             }
         }

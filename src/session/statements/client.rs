@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::shared::{Stamp, Statement};
+use super::shared::{Shape, Stamp, Statement, StatementId};
 
 /// A statement that a client prepared.
 #[derive(Clone, Debug)]
@@ -14,6 +14,8 @@ pub struct Held {
     pub statement: Arc<Statement>,
     /// When this client parsed it.
     pub stamp: Stamp,
+    /// What the client was told of its rows since.
+    pub shape: Option<Shape>,
 }
 
 /// Statements by the client's names.
@@ -59,6 +61,14 @@ impl ClientStatements {
         self.named.take().unwrap_or_default()
     }
 
+    /// The client was told what the rows of the statement of that name look like.
+    pub fn learn_shape(&mut self, name: &[u8], id: StatementId, shape: Shape) {
+        let held = self.named.as_mut().and_then(|named| named.get_mut(name));
+        if let Some(held) = held.filter(|held| held.statement.id == id) {
+            held.shape = Some(shape);
+        }
+    }
+
     /// Bytes of the definitions that the client holds by name.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -89,7 +99,7 @@ mod tests {
         let registry = Registry::new(1000);
         let held = |text: &[u8]| {
             let statement = registry.intern(text, 0, |_| Analysis::default());
-            Held { stamp: statement.next_stamp(), statement }
+            Held { stamp: statement.next_stamp(), statement, shape: None }
         };
         let mut statements = ClientStatements::default();
         statements.insert((*b"a").into(), held(b"12345\0\0\0"));
@@ -97,6 +107,9 @@ mod tests {
         assert_eq!(statements.bytes(), 12);
         statements.insert((*b"b").into(), held(b"12\0\0\0"));
         assert_eq!(statements.bytes(), 13);
+        let (_, held) = statements.get(b"a").unwrap();
+        statements.learn_shape(b"b", held.statement.id, Shape::NO_ROWS);
+        assert_eq!(statements.get(b"b").unwrap().1.shape, None, "b means another one by now");
         assert_eq!(statements.remove(b"a").unwrap().0[..], *b"a");
         assert!(statements.remove(b"a").is_none());
         assert_eq!(statements.bytes(), 5);

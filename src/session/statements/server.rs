@@ -6,7 +6,7 @@
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
-use super::shared::{Stamp, StatementId};
+use super::shared::{Shape, Stamp, StatementId};
 use crate::session::segments::{Segment, Segments};
 
 /// A statement on this server.
@@ -15,11 +15,27 @@ struct Copy {
     stamp: Stamp,
     parsed: Segment,
     used: Segment,
+    rows: Rows,
+}
+
+/// What is known of a copy's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Rows {
+    #[default]
+    Unknown,
+    /// The server is being asked.
+    Asked,
+    Are(Shape),
 }
 
 impl Copy {
     fn doubtful() -> Self {
-        Self { stamp: Stamp::STALE, parsed: Segment::default(), used: Segment::default() }
+        Self {
+            stamp: Stamp::STALE,
+            parsed: Segment::default(),
+            used: Segment::default(),
+            rows: Rows::Unknown,
+        }
     }
 }
 
@@ -57,7 +73,17 @@ impl ServerStatements {
 
     /// A Parse of the statement is sent.
     pub fn parsed(&mut self, id: StatementId, stamp: Stamp, now: Segments) {
-        self.copies.insert(id, Copy { stamp, parsed: now.open(), used: now.open() });
+        self.copies.insert(id, Copy { stamp, parsed: now.open(), used: now.open(), rows: Rows::Unknown });
+    }
+
+    pub fn rows(&self, id: StatementId) -> Rows {
+        self.copies.peek(&id).map_or(Rows::Unknown, |copy| copy.rows)
+    }
+
+    pub fn set_rows(&mut self, id: StatementId, rows: Rows) {
+        if let Some(copy) = self.copies.peek_mut(&id) {
+            copy.rows = rows;
+        }
     }
 
     /// Whether the copy is there, and what it is, isn't known any more: it serves nobody, but counts until it
@@ -74,6 +100,11 @@ impl ServerStatements {
     /// SQL has deallocated everything: what was in doubt is gone.
     pub fn forget_doubtful(&mut self) {
         self.copies.retain(|_, copy| copy.stamp != Stamp::STALE);
+    }
+
+    /// Keeps what `survives`; the others are gone.
+    pub fn retain(&mut self, mut survives: impl FnMut(StatementId) -> bool) {
+        self.copies.retain(|&id, _| survives(id));
     }
 
     /// A statement to close, when there are too many: the least recently used that no answer is awaited for.

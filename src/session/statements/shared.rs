@@ -1,6 +1,8 @@
 //! Statement texts, shared by all that prepared them.
 
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 use parking_lot::Mutex;
-use std::hash::BuildHasher;
 
 use crate::sql::Analysis;
 use crate::wire::read;
@@ -82,6 +83,31 @@ pub struct Stamp(pub u64);
 impl Stamp {
     /// Older than any Parse: a copy known to be stale.
     pub const STALE: Self = Self(0);
+}
+
+/// What a statement's rows look like, as far as PostgreSQL minds when it reuses a plan: names, types and type
+/// modifiers of the columns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape(NonZeroU64);
+
+impl Shape {
+    /// Of a statement that returns no rows.
+    pub const NO_ROWS: Self = Self(NonZeroU64::new(2).expect("two"));
+
+    /// Reads a RowDescription's body; `None` if it is malformed.
+    pub fn of(body: &[u8]) -> Option<Self> {
+        let mut hasher = DefaultHasher::new();
+        let (count, mut rest) = body.split_first_chunk::<2>()?;
+        for _ in 0..u16::from_be_bytes(*count) {
+            let (name, after) = read::text(rest)?;
+            // Table, column, type, length, modifier, format.
+            let (fixed, after) = after.split_at_checked(18)?;
+            (name, &fixed[6..10], &fixed[12..16]).hash(&mut hasher);
+            rest = after;
+        }
+        // Odd, so that it is neither zero nor that of no rows.
+        Some(Self(NonZeroU64::new(hasher.finish() | 1)?))
+    }
 }
 
 #[derive(Debug)]
@@ -203,6 +229,23 @@ mod tests {
         assert_eq!(intern(&registry, b"select 1\0\0\0", 0), id);
         assert_ne!(intern(&registry, b"select 1\0\0\0", 1), id);
         assert_ne!(intern(&registry, b"select 1\0\0\x01\0\0\0\x17", 0), id);
+    }
+
+    #[test]
+    fn a_shape_is_names_types_and_modifiers() {
+        let column = |name: &str, r#type: u8, modifier: u8, length: u8| {
+            let fixed = [0, 0, 0, 9, 0, 1, 0, 0, 0, r#type, 0, length, 0, 0, 0, modifier, 0, 0];
+            [name.as_bytes(), &[0], &fixed].concat()
+        };
+        let of =
+            |columns: &[Vec<u8>]| Shape::of(&[&[0, columns.len() as u8][..], &columns.concat()].concat());
+        let a = of(&[column("a", 23, 1, 4)]);
+        assert!(a.is_some() && a == of(&[column("a", 23, 1, 8)]));
+        for other in [column("b", 23, 1, 4), column("a", 25, 1, 4), column("a", 23, 2, 4)] {
+            assert_ne!(of(&[other]), a);
+        }
+        assert_ne!(of(&[]), Some(Shape::NO_ROWS));
+        assert_eq!(Shape::of(&[0, 1, b'a', 0, 0]), None);
     }
 
     #[test]
