@@ -47,11 +47,12 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
     if ledger.unsynced || ledger.replies.is_skipping() || ledger.replies.is_copying() {
         return Err(Unclean::Unsynced);
     }
-    if ledger.mixed {
-        return Err(Unclean::Mixed);
-    }
+    // First, since more may have to be told to the client.
     if ledger.replies.is_doubtful() {
         return Err(Unclean::Doubtful);
+    }
+    if ledger.mixed {
+        return Err(Unclean::Mixed);
     }
     if ledger.cancels.load(Ordering::Acquire) > 0 {
         return Err(Unclean::CancelInFlight);
@@ -73,35 +74,108 @@ impl Clean {
 #[cfg(test)]
 mod tests {
     use std::hash::RandomState;
-    use std::sync::Arc;
-    use std::sync::atomic::AtomicU32;
 
     use super::*;
     use crate::session::params::Params;
-    use crate::session::replies::{Fate, Undo};
+    use crate::session::replies::{About, Fate, Slot, Undo};
     use crate::session::settings::Interner;
 
     fn ledger() -> Ledger {
         Ledger::new(Params::default(), RandomState::new(), 10, Interner::default().plain().clone())
     }
 
+    fn send(ledger: &mut Ledger, awaits: Awaits) {
+        ledger.sent(Slot::new(awaits, Fate::Forward, About::Nothing, Undo::Nothing));
+    }
+
+    fn why(ledger: &Ledger) -> Option<Unclean> {
+        prove(ledger, true).err()
+    }
+
     #[test]
-    fn only_a_server_that_owes_and_holds_nothing_is_clean() {
-        assert!(prove(&ledger(), true).is_ok());
-        assert_eq!(prove(&ledger(), false).err(), Some(Unclean::BytesLeft));
-        let unclean = |change: fn(&mut Ledger)| {
-            let mut ledger = ledger();
-            change(&mut ledger);
-            prove(&ledger, true).err()
-        };
-        let query = |ledger: &mut Ledger| ledger.sent(Awaits::Query, Fate::Forward, None, Undo::Nothing);
-        assert_eq!(unclean(query), Some(Unclean::Owes(Awaits::Query)));
-        assert_eq!(unclean(|ledger| ledger.tx = Tx::Open), Some(Unclean::InTransaction));
-        assert_eq!(unclean(|ledger| ledger.tx = Tx::Failed), Some(Unclean::InTransaction));
-        assert_eq!(unclean(|ledger| ledger.unsynced = true), Some(Unclean::Unsynced));
-        assert_eq!(unclean(|ledger| ledger.mixed = true), Some(Unclean::Mixed));
-        assert_eq!(unclean(|ledger| ledger.settings = None), Some(Unclean::StateUnknown));
-        let cancelling = |ledger: &mut Ledger| ledger.cancels = Arc::new(AtomicU32::new(1));
-        assert_eq!(unclean(cancelling), Some(Unclean::CancelInFlight));
+    fn a_new_server_is_clean_unless_bytes_wait() {
+        assert_eq!(why(&ledger()), None);
+        assert_eq!(prove(&ledger(), false).unwrap_err(), Unclean::BytesLeft);
+    }
+
+    #[test]
+    fn whatever_is_open_is_a_reason() {
+        let mut server = ledger();
+        server.tx = Tx::Open;
+        assert_eq!(why(&server), Some(Unclean::InTransaction));
+        server.tx = Tx::Failed;
+        assert_eq!(why(&server), Some(Unclean::InTransaction));
+        let server = ledger();
+        server.cancels.store(1, Ordering::Relaxed);
+        assert_eq!(why(&server), Some(Unclean::CancelInFlight));
+        let mut server = ledger();
+        server.settings = None;
+        assert_eq!(why(&server), Some(Unclean::StateUnknown));
+    }
+
+    #[test]
+    fn a_batch_is_open_until_its_sync_is_answered() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Parse);
+        assert_eq!(why(&server), Some(Unclean::Owes(Awaits::Parse)));
+        assert!(server.receive(b'1').is_ok());
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+        send(&mut server, Awaits::Sync);
+        assert_eq!(why(&server), Some(Unclean::Owes(Awaits::Sync)));
+        assert!(server.receive(b'Z').is_ok());
+        assert_eq!(why(&server), None);
+    }
+
+    #[test]
+    fn f13_a_query_in_a_batch_leaves_a_server_to_nobody() {
+        let mut server = ledger();
+        for awaits in [Awaits::Parse, Awaits::Query] {
+            send(&mut server, awaits);
+        }
+        for tag in *b"1IZ" {
+            assert!(server.receive(tag).is_ok());
+        }
+        server.unsynced = false;
+        assert_eq!(why(&server), Some(Unclean::Mixed));
+    }
+
+    #[test]
+    fn a_server_that_skips_is_not_clean() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Parse);
+        assert!(server.receive(b'E').is_ok());
+        server.unsynced = false;
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+    }
+
+    #[test]
+    fn f88_a_sync_within_a_copy_closes_nothing() {
+        let mut server = ledger();
+        for awaits in [Awaits::Execute, Awaits::Sync] {
+            send(&mut server, awaits);
+        }
+        assert!(server.receive(b'G').is_ok());
+        send(&mut server, Awaits::Sync);
+        send(&mut server, Awaits::CopyEnd);
+        assert!(server.receive(b'C').is_ok());
+        assert_eq!(why(&server), Some(Unclean::Unsynced));
+    }
+
+    #[test]
+    fn f87_a_failed_copy_may_leave_a_doubt_but_no_late_end() {
+        let mut server = ledger();
+        send(&mut server, Awaits::Query);
+        assert!(server.receive(b'G').is_ok());
+        assert!(server.receive(b'E').is_ok());
+        send(&mut server, Awaits::CopyEnd);
+        assert!(server.receive(b'Z').is_ok());
+        assert_eq!(why(&server), None);
+        for awaits in [Awaits::Query, Awaits::Sync] {
+            send(&mut server, awaits);
+        }
+        for tag in *b"GEZ" {
+            assert!(server.receive(tag).is_ok());
+        }
+        assert_eq!(why(&server), Some(Unclean::Doubtful));
     }
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::params::Params;
 use super::pins::Pins;
+use super::replies::About;
 use super::settings::Settings;
-use super::statements::client::{ClientStatements, Held};
+use super::statements::client::ClientStatements;
+use super::statements::shared::Statement;
 use crate::sql::{Analysis, Effects};
 use crate::wire::fault::Fault;
 
@@ -21,8 +23,8 @@ pub struct ClientState {
     pub pins: Pins,
     /// Why its query is being cancelled, when it was not its own wish.
     pub cancel_reason: Option<Box<Fault>>,
-    /// Statements that SQL is about to deallocate, until a tag confirms it.
-    pub deallocating: Vec<(Box<[u8]>, Held)>,
+    /// Portals whose texts name prepared statements. They end with their transaction.
+    pub portals: Option<Box<NamingPortals>>,
 }
 
 impl ClientState {
@@ -34,9 +36,24 @@ impl ClientState {
             touch: Touch::default(),
             pins: Pins::default(),
             cancel_reason: None,
-            deallocating: Vec::new(),
+            portals: None,
         }
     }
+}
+
+/// Boxed, since hardly any client has some.
+#[derive(Debug, Default)]
+pub struct NamingPortals {
+    pub list: Vec<NamingPortal>,
+}
+
+/// A portal of `EXECUTE`, `DEALLOCATE`, or the like.
+#[derive(Debug)]
+pub struct NamingPortal {
+    pub name: Box<[u8]>,
+    pub statement: Arc<Statement>,
+    /// What it names, as it was when it was bound.
+    pub about: About,
 }
 
 /// Signs that the session's state may have changed, collected since PostgreSQL was last asked.
@@ -60,6 +77,9 @@ impl Touch {
 
     /// A setting changed, whatever did it.
     pub fn add_name(&mut self, name: &str) {
+        if matches!(name, "session_authorization" | "is_superuser") {
+            return self.effects |= Effects::IDENT;
+        }
         self.effects |= Effects::GUC;
         if !self.names.iter().any(|known| known.eq_ignore_ascii_case(name)) {
             self.names.push(name.to_ascii_lowercase().into());
@@ -84,5 +104,46 @@ impl Touch {
     pub fn clear(&mut self) {
         self.effects = Effects::NONE;
         self.names.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::{Dialect, Extent, NoWords, analyse};
+
+    fn touched(text: &str) -> Touch {
+        let mut touch = Touch::default();
+        touch.add(&analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords));
+        touch
+    }
+
+    #[test]
+    fn signs_add_up_until_they_are_cleared() {
+        let mut touch = touched("SET Work_Mem = 1; SET work_mem = 2; LISTEN x");
+        touch.add_name("DateStyle");
+        touch.add_name("datestyle");
+        assert_eq!(touch.names, ["work_mem".into(), "datestyle".into()]);
+        assert!(touch.effects.contains(Effects::GUC | Effects::LISTEN) && touch.needs_settling());
+        touch.clear();
+        assert_eq!(touch, Touch::default());
+    }
+
+    #[test]
+    fn a_reported_identity_is_no_setting() {
+        for name in ["session_authorization", "is_superuser"] {
+            let mut touch = Touch::default();
+            touch.add_name(name);
+            assert_eq!(touch, Touch { effects: Effects::IDENT, names: vec![] });
+        }
+    }
+
+    #[test]
+    fn texts_are_read_with_care_while_their_reading_changes() {
+        assert!(touched("SET standard_conforming_strings = off").changes_dialect());
+        assert!(touched("SET NAMES 'SJIS'").changes_dialect());
+        assert!(touched("RESET ALL").changes_dialect());
+        assert!(!touched("SET work_mem = 1").changes_dialect());
+        assert!(!touched("SELECT 1").changes_dialect());
     }
 }

@@ -2,7 +2,8 @@
 //! dropped, and what it changes in the maps of both.
 //!
 //! Borrows the two sides for one message and owns nothing. Messages towards the server are judged in
-//! [`requests`](super::requests), those towards the client in [`answers`](super::answers).
+//! [`requests`](super::requests) (`extended`, `names`), those towards the client in
+//! [`answers`](super::answers) (`undo`).
 //!
 //! Invariant: every byte that goes to the server has its slot in the reply queue before the next message is
 //! judged, and every change of a map can be undone by its slot.
@@ -10,16 +11,14 @@
 use std::sync::Arc;
 
 use super::client::ClientState;
-use super::replies::{Awaits, Fate, Mismatch, Undo};
+use super::replies::{About, Awaits, Fate, Mismatch, Slot, Undo};
+use super::segments::Segments;
 use super::server::Ledger;
 use super::settings::Interner;
-use super::statements::client::Held;
-use super::statements::server::{Copy, Rows};
-use super::statements::shared::{Registry, Stamp, Statement};
+use super::statements::shared::{Registry, Stamp, Statement, StatementId};
 use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
 use crate::wire::lane::Lane;
 use crate::wire::sqlstate::SqlState;
-use crate::wire::tag::frontend;
 use crate::wire::write;
 
 /// What all exchanges of a pool share.
@@ -70,20 +69,13 @@ pub enum Judged {
     NeedsMore,
     /// It went its way.
     Moved,
+    /// It can't be judged before more answers of the server are; they are on their way. No need to read more
+    /// from the client meanwhile.
+    Waits,
     /// The client said goodbye.
     Goodbye,
     /// The server ends the connection with an error, which is still at the front of the lane.
     ServerEnds,
-}
-
-/// Whether a client's statement may be used on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ensured {
-    Ready,
-    /// Not before the server has said what its rows look like.
-    Asked,
-    /// Its rows look otherwise than the client was told: "cached plan must not change result type".
-    Changed,
 }
 
 /// The server broke the protocol: nothing that comes from it can be trusted.
@@ -100,89 +92,62 @@ pub enum ServerViolation {
 }
 
 impl Exchange<'_> {
+    /// Notes a message for the server that isn't about a statement of ours.
     pub(super) fn sent(&mut self, awaits: Awaits, fate: Fate, undo: Undo) {
-        self.server.sent(awaits, fate, None, undo);
+        self.server.sent(Slot::new(awaits, fate, About::Nothing, undo));
+    }
+
+    pub(super) fn segments(&self) -> Segments {
+        self.server.replies.segments()
     }
 
     /// Makes sure that the server has `statement`, no older than `stamp`, by the time it reads what is
     /// written next.
-    pub(super) fn ensure(&mut self, statement: &Arc<Statement>, stamp: Stamp, fate: Fate) {
-        let pipeline = self.server.pipeline();
-        if !self.server.statements.has(statement.id, stamp, pipeline) {
-            self.close_copy(statement, fate.clone());
+    pub(super) fn ensure(&mut self, statement: &Statement, stamp: Stamp, fate: Fate) {
+        let now = self.segments();
+        if !self.server.statements.serves(statement.id, stamp, now) {
             self.parse_copy(statement, stamp, fate, None);
         }
     }
 
-    /// As [`Self::ensure`], for a statement of the client's whose rows it may have been told of: it gets rows that
-    /// look so or PostgreSQL's error, however young the server's copy is.
-    pub(super) fn ensure_held(&mut self, held: &Held) -> Ensured {
-        self.ensure(&held.statement, held.stamp, Fate::Swallow);
-        let (id, Some(told)) = (held.statement.id, held.shape) else { return Ensured::Ready };
-        match self.server.statements.rows(id) {
-            Rows::Are(shape) if shape == told => Ensured::Ready,
-            Rows::Are(_) => Ensured::Changed,
-            Rows::Asked => Ensured::Asked,
-            Rows::Unknown => {
-                write::describe_statement(self.up.out(), &id.server_name());
-                write::bare(self.up.out(), frontend::FLUSH);
-                self.server.sent(Awaits::Describe, Fate::Swallow, Some(id), Undo::Asked { id });
-                self.server.statements.set_rows(id, Rows::Asked);
-                Ensured::Asked
-            }
-        }
-    }
-
-    /// Whether an unanswered batch decides what the client's `name` means, or whether the server has its statement.
-    pub(super) fn is_name_in_doubt(&self, name: &[u8]) -> bool {
-        let id = self.client.statements.get(name).map(|held| held.statement.id);
-        self.server.replies.is_in_doubt(|undo| match undo {
-            Undo::Parsed { name: Some(parsed), id: of } => **parsed == *name || Some(*of) == id,
-            Undo::Parsed { name: None, id: of } | Undo::ClosedOnServer { id: of, .. } => Some(*of) == id,
-            Undo::ClosedByClient { name: closed, .. } => **closed == *name,
-            _ => false,
-        })
-    }
-
-    /// As [`Self::is_name_in_doubt`], for the unnamed statement.
-    pub(super) fn is_unnamed_in_doubt(&self) -> bool {
-        self.server.replies.is_in_doubt(|undo| matches!(undo, Undo::Unnamed { .. }))
-    }
-
-    /// Closes the server's copy, if it has one.
-    pub(super) fn close_copy(&mut self, statement: &Statement, fate: Fate) {
-        if let Some(copy) = self.server.statements.remove(statement.id) {
-            write::close_statement(self.up.out(), &statement.id.server_name());
-            self.sent(Awaits::Close, fate, Undo::ClosedOnServer { id: statement.id, copy });
-        }
-    }
-
-    /// Parses `statement` under its name on servers; `name` is the client's, if the Parse is the client's own.
+    /// Parses `statement` under its name on servers; `name` is the client's, if the client asked for it.
+    ///
+    /// What stands under that name is closed first: it may be older, and what we know of it may be wrong,
+    /// since the server may skip what was sent before. PostgreSQL closes what isn't there without complaint.
     pub(super) fn parse_copy(
         &mut self,
         statement: &Statement,
         stamp: Stamp,
         fate: Fate,
-        name: Option<Box<[u8]>>,
+        name: Option<Arc<[u8]>>,
     ) {
-        write::parse(self.up.out(), &statement.id.server_name(), &statement.definition);
-        self.server.sent(Awaits::Parse, fate, Some(statement.id), Undo::Parsed { name, id: statement.id });
-        let pipeline = self.server.pipeline();
-        self.server.statements.insert(statement.id, Copy { stamp, pipeline, rows: Rows::Unknown });
-        while let Some((id, copy)) = self.server.statements.evict(pipeline) {
-            write::close_statement(self.up.out(), &id.server_name());
-            self.sent(Awaits::Close, Fate::Swallow, Undo::ClosedOnServer { id, copy });
+        let id = statement.id;
+        let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
+        self.close_copy(id, ours);
+        write::parse(self.up.out(), &id.server_name(), &statement.definition);
+        let about = name.clone().map_or(About::Nothing, |name| About::Statement(id, name));
+        self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
+        let now = self.segments();
+        self.server.statements.parsed(id, stamp, now);
+        while let Some(evicted) = self.server.statements.evict(now) {
+            self.close_copy(evicted, Fate::Swallow);
         }
+    }
+
+    pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
+        write::close_statement(self.up.out(), &id.server_name());
+        self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
     }
 
     /// What a text may do to its session. While the way in which texts are read may just be changing, so may
     /// anything else.
     pub(super) fn analyse(&self, text: &[u8], extent: Extent) -> Analysis {
-        if !self.shared.limits.track_state {
-            return Analysis::default();
-        }
         let mut analysis = analyse(text, self.server.params.dialect(), extent, &NoWords);
-        if self.client.touch.changes_dialect() {
+        if !self.shared.limits.track_state {
+            // Names of statements are exchanged all the same.
+            analysis.effects = analysis.effects & Effects::STMT_REF.or(Effects::DEALLOCATE_ALL);
+            analysis.names.clear();
+        } else if self.client.touch.changes_dialect() {
             analysis.effects |= Effects::OPAQUE;
         }
         analysis

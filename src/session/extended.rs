@@ -1,18 +1,49 @@
-//! Judging a client's Parse, Bind, Describe and Close: the messages that name prepared statements.
+//! Judging what a client sends in the extended protocol.
+//!
+//! A message that names a statement is judged only when it is certain what the name means; see
+//! [`segments`](super::segments).
 
 use std::sync::Arc;
 
-use super::exchange::{Ensured, Exchange, Judged};
-use super::replies::{Awaits, Fate, Undo};
+use super::exchange::{Exchange, Judged};
+use super::names;
+use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::requests::whole;
 use super::statements::client::Held;
-use super::statements::server::Unnamed;
-use super::statements::shared::{NOWHERE, PREFIX, Statement};
+use super::statements::server::{Rows, Unnamed};
+use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::frame::HEAD;
-use crate::wire::read::{self, Target};
+use crate::wire::lane::Frame;
+use crate::wire::read::{self, Malformed, Target};
+use crate::wire::tag::frontend;
 use crate::wire::write;
+
+/// Names in a Bind, in bytes: far more than PostgreSQL tells apart.
+const LONGEST_NAMES: usize = 4096;
+
+/// Whether a client's statement may be used on a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ensured {
+    Ready(StatementId),
+    /// Not before the server has said what its rows look like.
+    Asked,
+    /// Its rows look otherwise than the client was told: "cached plan must not change result type".
+    Changed,
+}
+
+/// What a name in Bind, Describe or Close means.
+enum Named {
+    /// The client prepared it.
+    Ours(Arc<[u8]>, Held),
+    /// It looks like one of ours, but the client has none of that name.
+    Nowhere(Arc<[u8]>),
+    /// Perhaps it was prepared by SQL; the server knows.
+    Theirs,
+}
+
+// -- Parse
 
 impl Exchange<'_> {
     pub(super) fn parse(&mut self) -> Result<Judged, Fault> {
@@ -28,175 +59,154 @@ impl Exchange<'_> {
             return Ok(Judged::NeedsMore);
         }
         let parse = read::parse(frame.body)?;
-        if !parse.name.is_empty() && self.is_name_in_doubt(parse.name) {
-            return Ok(Judged::NeedsMore);
+        let statement = self.statement_of(parse.definition);
+        let needs_names = !parse.name.is_empty() || names::are_meant_by(&statement.analysis);
+        if needs_names && !self.server.replies.names_are_certain() {
+            return Ok(Judged::Waits);
         }
-        let dialect = self.client.settings.dialect;
-        // Settings of the transaction only may change what the text means: then nobody else may share it.
-        let statement = if self.server.params.same_as(&self.client.told) {
-            self.shared.statements.intern(parse.definition, dialect, |text| self.analyse(text, Extent::Whole))
-        } else {
-            self.shared
-                .statements
-                .private(parse.definition.into(), dialect, |text| self.analyse(text, Extent::Whole))
-        };
         if parse.name.is_empty() {
             return self.parse_unnamed(statement, total);
         }
-        let name: Box<[u8]> = parse.name.into();
-        self.parse_named(name, statement, total)
+        let name: Arc<[u8]> = parse.name.into();
+        self.up.discard(total);
+        self.parse_named(name, statement)
+    }
+
+    /// Settings of the transaction only may change what the text means: then nobody else may share it.
+    fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
+        let (statements, dialect) = (&self.shared.statements, self.client.settings.dialect);
+        let analyse = |text: &[u8]| self.analyse(text, Extent::Whole);
+        match self.server.params.same_as(&self.client.told) {
+            true => statements.intern(definition, dialect, analyse),
+            false => statements.private(definition.into(), dialect, analyse),
+        }
     }
 
     fn parse_unnamed(&mut self, statement: Arc<Statement>, total: usize) -> Result<Judged, Fault> {
-        let statement = self.with_names_of_servers(statement);
-        let renamed = !statement.analysis.statements.is_empty();
-        let client = self.client.statements.unnamed.replace(statement.clone());
-        let server = std::mem::replace(&mut self.server.statements.unnamed, Unnamed::Is(statement.id));
-        if renamed {
-            self.up.discard(total);
-            write::parse(self.up.out(), b"", &statement.definition);
-        } else {
+        let copy = self.for_server(&statement);
+        let (id, stamp) = (copy.id, copy.next_stamp());
+        if Arc::ptr_eq(&copy, &statement) {
             self.up.forward(total);
+        } else {
+            self.up.discard(total);
+            write::parse(self.up.out(), b"", &copy.definition);
         }
-        let undo = Undo::Unnamed { client: Some(client), server };
-        self.server.sent(Awaits::Parse, Fate::Forward, Some(statement.id), undo);
+        let client = self.client.statements.unnamed.replace(Held { statement, stamp, shape: None });
+        self.server.statements.unnamed = Unnamed::Is(id, stamp);
+        self.sent(Awaits::Parse, Fate::Forward, Undo::Unnamed { client: Some(client) });
         Ok(Judged::Moved)
     }
 
-    fn parse_named(
-        &mut self,
-        name: Box<[u8]>,
-        statement: Arc<Statement>,
-        total: usize,
-    ) -> Result<Judged, Fault> {
-        self.up.discard(total);
-        if let Some(held) = self.client.statements.get(&name).cloned() {
-            return self.parse_used_name(name, &held, &statement);
+    fn parse_named(&mut self, name: Arc<[u8]>, statement: Arc<Statement>) -> Result<Judged, Fault> {
+        if self.client.statements.contains(&name) {
+            return self.parse_used_name(name, &statement);
         }
         let limit = self.shared.limits.client_statements;
         if self.client.statements.bytes() + statement.definition.len() as u64 > limit {
             return self.fail_batch(Fault::StatementBudget { limit });
         }
-        let statement = self.with_names_of_servers(statement);
-        let stamp = statement.next_stamp();
-        self.close_copy(&statement, Fate::Swallow);
-        self.parse_copy(&statement, stamp, Fate::Forward, Some(name.clone()));
-        self.client.statements.insert(name, Held { statement, stamp, shape: None });
+        let copy = self.for_server(&statement);
+        let stamp = copy.next_stamp();
+        self.client.statements.insert(name.clone(), Held { statement, stamp, shape: None });
+        self.parse_copy(&copy, stamp, Fate::Forward, Some(name));
         Ok(Judged::Moved)
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
-    fn parse_used_name(
-        &mut self,
-        name: Box<[u8]>,
-        held: &Held,
-        statement: &Statement,
-    ) -> Result<Judged, Fault> {
-        self.ensure(&held.statement, held.stamp, Fate::Swallow);
-        write::parse(self.up.out(), &held.statement.id.server_name(), &statement.definition);
-        self.server.sent(Awaits::Parse, Fate::Forward, Some(held.statement.id), Undo::NameInUse { name });
+    fn parse_used_name(&mut self, name: Arc<[u8]>, statement: &Statement) -> Result<Judged, Fault> {
+        let taken = StatementId::scratch(0);
+        self.parse_scratch(taken, Fate::Swallow);
+        write::parse(self.up.out(), &taken.server_name(), &statement.definition);
+        self.sent_about(Awaits::Parse, taken, name);
         Ok(Judged::Moved)
     }
+}
 
-    /// `EXECUTE n` and its like, prepared by protocol: the text must name what servers have.
-    fn with_names_of_servers(&mut self, statement: Arc<Statement>) -> Arc<Statement> {
-        if statement.analysis.statements.is_empty() {
-            return statement;
-        }
-        let mut definition = Vec::new();
-        if !self.rename(statement.query(), &statement.analysis, &mut definition) {
-            return statement;
-        }
-        for held in self.referenced(&statement.analysis) {
-            self.ensure(&held.statement, held.stamp, Fate::Swallow);
-        }
-        definition.extend_from_slice(&statement.definition[statement.query().len()..]);
-        self.shared.statements.private(definition.into(), statement.dialect, |_| statement.analysis.clone())
-    }
+// -- Bind, Execute
 
+impl Exchange<'_> {
     pub(super) fn bind(&mut self) -> Result<Judged, Fault> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
-        let total = frame.total;
-        let bind = read::bind(frame.body)?;
+        let (total, bind) = match read::bind(frame.body) {
+            Ok(bind) => (frame.total, bind),
+            Err(_) if !frame.is_whole() && frame.body.len() < LONGEST_NAMES => return Ok(Judged::NeedsMore),
+            Err(error) => return Err(error.into()),
+        };
         let (names, portal) = (bind.names, Box::<[u8]>::from(bind.portal));
         if bind.statement.is_empty() {
-            return self.bind_unnamed(total);
+            return self.bind_unnamed(&portal, total);
         }
-        let name = bind.statement;
-        if self.is_name_in_doubt(name) {
-            return Ok(Judged::NeedsMore);
-        }
-        match self.client.statements.get(name).cloned() {
-            Some(held) => {
-                match self.ensure_held(&held) {
-                    Ensured::Ready => {}
-                    Ensured::Asked => return Ok(Judged::NeedsMore),
+        let Some(named) = self.look_up(bind.statement) else { return Ok(Judged::Waits) };
+        match named {
+            Named::Ours(name, held) => {
+                let id = match self.ensure_as_told(&name, &held) {
+                    Ensured::Ready(id) => id,
+                    Ensured::Asked => return Ok(Judged::Waits),
                     Ensured::Changed => {
                         self.up.discard(total);
                         return self.fail_batch(Fault::PlanChanged);
                     }
-                }
+                };
                 self.client.touch.add(&held.statement.analysis);
-                let server_name = held.statement.id.server_name();
-                self.rebind(&portal, &server_name, names, total, Some(&held.statement));
+                self.bound(&portal, Some(&held.statement));
+                self.rebind(&portal, &id.server_name(), names, total);
+                self.sent_about(Awaits::Bind, id, name);
             }
-            None if name.starts_with(PREFIX) => self.rebind(&portal, NOWHERE, names, total, None),
-            None => {
-                self.up.forward(total);
-                self.sent(Awaits::Bind, Fate::Forward, Undo::Nothing);
+            Named::Nowhere(name) => {
+                self.bound(&portal, None);
+                self.rebind(&portal, NOWHERE, names, total);
+                self.sent_about(Awaits::Bind, StatementId::NOWHERE, name);
+            }
+            Named::Theirs => {
+                self.bound(&portal, None);
+                return self.pass(Awaits::Bind);
             }
         }
         Ok(Judged::Moved)
     }
 
-    fn rebind(
-        &mut self,
-        portal: &[u8],
-        name: &[u8],
-        names: usize,
-        total: usize,
-        statement: Option<&Arc<Statement>>,
-    ) {
+    fn rebind(&mut self, portal: &[u8], name: &[u8], names: usize, total: usize) {
         let rest = total - HEAD - names;
         self.up.discard(HEAD + names);
         write::bind_head(self.up.out(), portal, name, rest);
         self.up.forward(rest);
-        self.server.sent(Awaits::Bind, Fate::Forward, statement.map(|statement| statement.id), Undo::Nothing);
     }
 
-    fn bind_unnamed(&mut self, total: usize) -> Result<Judged, Fault> {
-        if self.is_unnamed_in_doubt() {
-            return Ok(Judged::NeedsMore);
+    fn bind_unnamed(&mut self, portal: &[u8], total: usize) -> Result<Judged, Fault> {
+        if !self.ensure_unnamed() {
+            return Ok(Judged::Waits);
         }
-        self.ensure_unnamed();
-        let id = self.client.statements.unnamed.as_ref().map(|statement| statement.id);
-        if let Some(statement) = &self.client.statements.unnamed {
+        let statement = self.client.statements.unnamed.as_ref().map(|held| held.statement.clone());
+        if let Some(statement) = &statement {
             self.client.touch.add(&statement.analysis);
         }
+        self.bound(portal, statement.as_ref());
         self.up.forward(total);
-        self.server.sent(Awaits::Bind, Fate::Forward, id, Undo::Nothing);
+        self.sent(Awaits::Bind, Fate::Forward, Undo::Nothing);
         Ok(Judged::Moved)
     }
 
-    /// Makes the server's unnamed statement the client's, or nobody's if the client has none.
-    fn ensure_unnamed(&mut self) {
-        match (self.client.statements.unnamed.clone(), self.server.statements.unnamed) {
-            (Some(mine), Unnamed::Is(there)) if mine.id == there => {}
-            (None, Unnamed::Absent) => {}
-            (Some(mine), server) => {
-                write::parse(self.up.out(), b"", &mine.definition);
-                let undo = Undo::Unnamed { client: None, server };
-                self.server.sent(Awaits::Parse, Fate::Swallow, Some(mine.id), undo);
-                self.server.statements.unnamed = Unnamed::Is(mine.id);
-            }
-            (None, server) => {
-                write::close_statement(self.up.out(), b"");
-                self.sent(Awaits::Close, Fate::Swallow, Undo::Unnamed { client: None, server });
-                self.server.statements.unnamed = Unnamed::Absent;
-            }
+    pub(super) fn execute(&mut self) -> Result<Judged, Fault> {
+        let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        if self.client.portals.is_none() {
+            self.work.queries += 1;
+            return self.pass(Awaits::Execute);
         }
+        let total = frame.total;
+        let (portal, _) = read::text(frame.body).ok_or(Malformed("Execute"))?;
+        let Some((about, undo)) = self.execution_of(&Box::<[u8]>::from(portal)) else {
+            return Ok(Judged::Waits);
+        };
+        self.work.queries += 1;
+        self.up.forward(total);
+        self.server.sent(Slot::new(Awaits::Execute, Fate::Forward, about, undo));
+        Ok(Judged::Moved)
     }
+}
 
+// -- Describe, Close
+
+impl Exchange<'_> {
     pub(super) fn describe(&mut self) -> Result<Judged, Fault> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
         let total = frame.total;
@@ -204,58 +214,41 @@ impl Exchange<'_> {
             return self.pass(Awaits::Describe);
         };
         if name.is_empty() {
-            if self.is_unnamed_in_doubt() {
-                return Ok(Judged::NeedsMore);
-            }
-            self.ensure_unnamed();
-            return self.pass(Awaits::Describe);
+            return if self.ensure_unnamed() { self.pass(Awaits::Describe) } else { Ok(Judged::Waits) };
         }
-        if self.is_name_in_doubt(name) {
-            return Ok(Judged::NeedsMore);
-        }
-        match self.client.statements.get(name).cloned() {
-            Some(held) => {
-                self.ensure(&held.statement, held.stamp, Fate::Swallow);
-                self.up.discard(total);
-                write::describe_statement(self.up.out(), &held.statement.id.server_name());
-                self.server.sent(Awaits::Describe, Fate::Forward, Some(held.statement.id), Undo::Nothing);
-                Ok(Judged::Moved)
-            }
-            None if name.starts_with(PREFIX) => {
-                self.up.discard(total);
-                write::describe_statement(self.up.out(), NOWHERE);
-                self.sent(Awaits::Describe, Fate::Forward, Undo::Nothing);
-                Ok(Judged::Moved)
-            }
-            None => self.pass(Awaits::Describe),
-        }
+        let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
+        let (id, name) = match named {
+            Named::Ours(name, held) => (self.ensure_held(&held), name),
+            Named::Nowhere(name) => (StatementId::NOWHERE, name),
+            Named::Theirs => return self.pass(Awaits::Describe),
+        };
+        self.up.discard(total);
+        write::describe_statement(self.up.out(), &id.server_name());
+        self.sent_about(Awaits::Describe, id, name);
+        Ok(Judged::Moved)
     }
 
     /// The server's copy stays, for others; PostgreSQL confirms the Close of a name that it doesn't have.
     pub(super) fn close(&mut self) -> Result<Judged, Fault> {
-        let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
-        let total = frame.total;
-        let Target::Statement(name) = read::target(frame.body, "Close")? else {
+        let Some(Frame { total, body, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
+        let Target::Statement(name) = read::target(body, "Close")? else {
             // A cursor that outlives its transaction can be closed as a portal.
-            self.client.touch.effects |= Effects::CLOSE;
+            self.touch(Effects::CLOSE);
             return self.pass(Awaits::Close);
         };
         if name.is_empty() {
-            let client = self.client.statements.unnamed.take();
-            let server = std::mem::take(&mut self.server.statements.unnamed);
-            self.up.forward(total);
-            self.sent(Awaits::Close, Fate::Forward, Undo::Unnamed { client: Some(client), server });
-            return Ok(Judged::Moved);
+            let undo = self.drop_unnamed();
+            return self.pass_with(Awaits::Close, undo);
         }
-        if self.is_name_in_doubt(name) {
-            return Ok(Judged::NeedsMore);
-        }
-        let name: Box<[u8]> = name.into();
-        let undo = match self.client.statements.remove(&name) {
-            Some(held) => Undo::ClosedByClient { name, held },
-            None if name.starts_with(PREFIX) => Undo::Nothing,
-            None => {
-                self.client.touch.effects |= Effects::STMT_REF;
+        let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
+        let undo = match named {
+            Named::Ours(name, held) => {
+                self.client.statements.remove(&name);
+                Undo::NameClosed { name, held }
+            }
+            Named::Nowhere(_) => Undo::Nothing,
+            Named::Theirs => {
+                self.touch(Effects::STMT_REF);
                 return self.pass(Awaits::Close);
             }
         };
@@ -263,6 +256,82 @@ impl Exchange<'_> {
         write::close_statement(self.up.out(), NOWHERE);
         self.sent(Awaits::Close, Fate::Forward, undo);
         Ok(Judged::Moved)
+    }
+}
+
+// -- what they share
+
+impl Exchange<'_> {
+    /// `None` while it isn't certain what the client's names mean.
+    fn look_up(&self, name: &[u8]) -> Option<Named> {
+        if !self.server.replies.names_are_certain() {
+            return None;
+        }
+        Some(match self.client.statements.get(name) {
+            Some((name, held)) => Named::Ours(name.clone(), held.clone()),
+            None if name.starts_with(PREFIX) => Named::Nowhere(name.into()),
+            None => Named::Theirs,
+        })
+    }
+
+    fn ensure_held(&mut self, held: &Held) -> StatementId {
+        let copy = self.for_server(&held.statement);
+        self.ensure(&copy, held.stamp, Fate::Swallow);
+        copy.id
+    }
+
+    /// As [`Self::ensure_held`], for a statement whose rows the client may have been told of: it gets rows that look
+    /// so or PostgreSQL's error, however young the server's copy is.
+    fn ensure_as_told(&mut self, name: &Arc<[u8]>, held: &Held) -> Ensured {
+        let id = self.ensure_held(held);
+        let Some(told) = held.shape else { return Ensured::Ready(id) };
+        match self.server.statements.rows(id) {
+            Rows::Are(shape) if shape == told => Ensured::Ready(id),
+            Rows::Are(_) => Ensured::Changed,
+            Rows::Asked => Ensured::Asked,
+            Rows::Unknown => {
+                write::describe_statement(self.up.out(), &id.server_name());
+                write::bare(self.up.out(), frontend::FLUSH);
+                let about = About::Statement(id, name.clone());
+                self.server.sent(Slot::new(Awaits::Describe, Fate::Swallow, about, Undo::Asked(id)));
+                self.server.statements.set_rows(id, Rows::Asked);
+                Ensured::Asked
+            }
+        }
+    }
+
+    /// Makes the server's unnamed statement the client's, or nobody's if the client has none. False while it
+    /// isn't certain what they are.
+    fn ensure_unnamed(&mut self) -> bool {
+        let held = self.client.statements.unnamed.clone();
+        let needs_names = held.as_ref().is_some_and(|held| names::are_meant_by(&held.statement.analysis));
+        let replies = &self.server.replies;
+        if !replies.unnamed_is_certain() || needs_names && !replies.names_are_certain() {
+            return false;
+        }
+        match held {
+            Some(Held { statement, stamp, .. }) => {
+                let copy = self.for_server(&statement);
+                let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there) if id == copy.id && there >= stamp);
+                if !serves {
+                    write::parse(self.up.out(), b"", &copy.definition);
+                    self.sent(Awaits::Parse, Fate::Swallow, Undo::Unnamed { client: None });
+                    self.server.statements.unnamed = Unnamed::Is(copy.id, stamp);
+                }
+            }
+            None if self.server.statements.unnamed != Unnamed::Absent => {
+                write::close_statement(self.up.out(), b"");
+                self.sent(Awaits::Close, Fate::Swallow, Undo::Unnamed { client: None });
+                self.server.statements.unnamed = Unnamed::Absent;
+            }
+            None => {}
+        }
+        true
+    }
+
+    fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
+        let about = About::Statement(id, name);
+        self.server.sent(Slot::new(awaits, Fate::Forward, about, Undo::Nothing));
     }
 
     /// A fault of ours in the middle of a batch: the server is made to fail at this place, so that it rolls

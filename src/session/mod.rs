@@ -11,11 +11,24 @@ pub mod clean;
 pub mod client;
 pub mod exchange;
 mod extended;
+mod names;
 pub mod params;
 pub mod pins;
 pub mod replies;
 pub mod requests;
+pub mod segments;
 pub mod server;
 pub mod settings;
 pub mod settle;
+mod slot;
 pub mod statements;
+mod undo;
+
+#[cfg(test)]
+mod exchange_tests;
+#[cfg(test)]
+mod messages_tests;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod world;

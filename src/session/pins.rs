@@ -141,3 +141,47 @@ impl Pins {
             .chain(sticky.map(|(_, reason)| reason))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reasons(pins: Pins) -> Vec<Reason> {
+        pins.reasons().collect()
+    }
+
+    #[test]
+    fn only_what_nothing_shows_sticks() {
+        let mut pins = Pins::default();
+        pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP);
+        assert!(pins.is_empty() && !pins.is_sticky());
+        for (effect, reason) in STICKY {
+            let mut pins = Pins::default();
+            pins.stick(effect | Effects::GUC);
+            assert_eq!(reasons(pins), [reason]);
+            assert!(pins.is_sticky());
+            assert_eq!(reasons(pins.counted(Residue::default())), [reason], "no count ends it");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_a_word_of_its_own_and_its_place() {
+        let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), Reason::ALL.len());
+        let counts = Residue {
+            advisory_locks: 1,
+            channels: 1,
+            held_cursors: 1,
+            sql_statements: 1,
+            temporary_objects: 1,
+            temporary_slots: 1,
+        };
+        let mut pins = Pins { unknown: true, residue: counts, ..Pins::default() };
+        STICKY.iter().for_each(|&(effect, _)| pins.stick(effect));
+        let mut all = reasons(pins);
+        all.sort_unstable();
+        assert_eq!(all, Reason::ALL);
+    }
+}

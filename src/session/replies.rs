@@ -15,84 +15,9 @@ use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use super::statements::client::Held;
-use super::statements::server::{Copy, Unnamed};
-use super::statements::shared::{Statement, StatementId};
-use crate::wire::fault::Fault;
+use super::segments::{Segment, Segments};
+pub use super::slot::{About, Awaits, Fate, Slot, Undo};
 use crate::wire::tag::backend as b;
-
-use std::sync::Arc;
-
-/// What a message that was sent awaits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Awaits {
-    Parse,
-    Bind,
-    Describe,
-    Execute,
-    Close,
-    Sync,
-    Query,
-    FunctionCall,
-    /// CopyDone or CopyFail: nothing comes for it, but Syncs in front of it were read as part of the copy.
-    CopyEnd,
-}
-
-/// For whom a reply is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// The client's.
-    Forward,
-    /// Ours; an error is the client's all the same, for its own request can't go on without ours.
-    Swallow,
-    /// Ours, errors too: the client's request goes on and finds out for itself.
-    Hide,
-    /// The server was made to fail here so that it rolls back and skips; the client hears this fault.
-    Fault(Box<Fault>),
-}
-
-/// How to take back what a request changed in the maps, when the server skipped it.
-#[derive(Debug)]
-pub enum Undo {
-    Nothing,
-    /// A Parse of a name in use: nothing changed, but the error is to name what the client named.
-    NameInUse {
-        name: Box<[u8]>,
-    },
-    /// The server was asked what a statement's rows look like.
-    Asked {
-        id: StatementId,
-    },
-    /// A Parse, under the client's name if it is the client's own.
-    Parsed {
-        name: Option<Box<[u8]>>,
-        id: StatementId,
-    },
-    /// The unnamed statement of the server, and of the client if the request was the client's.
-    Unnamed {
-        client: Option<Option<Arc<Statement>>>,
-        server: Unnamed,
-    },
-    ClosedByClient {
-        name: Box<[u8]>,
-        held: Held,
-    },
-    ClosedOnServer {
-        id: StatementId,
-        copy: Copy,
-    },
-}
-
-#[derive(Debug)]
-pub struct Slot {
-    pub awaits: Awaits,
-    pub fate: Fate,
-    /// A Query in an extended batch that has no Sync yet.
-    pub in_batch: bool,
-    /// The statement that the request is about, if it is one of ours.
-    pub statement: Option<StatementId>,
-    pub undo: Undo,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Copying {
@@ -132,16 +57,32 @@ pub enum Reply<'a> {
 #[derive(Debug)]
 pub struct Replies {
     slots: VecDeque<Slot>,
+    /// The front slot got something already.
+    begun: bool,
     copying: Copying,
     /// An error came and the Sync that ends the skipping has not been sent yet.
     skipping: bool,
     /// Syncs that a failed copy may or may not have read: as many ReadyForQuery may come, or fewer.
     doubtful: u32,
+    segments: Segments,
+    /// When a name of the client was last changed.
+    names: Segment,
+    /// When an unnamed statement was last changed.
+    unnamed: Segment,
 }
 
 impl Default for Replies {
     fn default() -> Self {
-        Self { slots: VecDeque::new(), copying: Copying::No, skipping: false, doubtful: 0 }
+        Self {
+            slots: VecDeque::new(),
+            begun: false,
+            copying: Copying::No,
+            skipping: false,
+            doubtful: 0,
+            segments: Segments::default(),
+            names: Segment::default(),
+            unnamed: Segment::default(),
+        }
     }
 }
 
@@ -183,8 +124,18 @@ impl Replies {
         match (slot.awaits, &mut self.copying) {
             (Awaits::Sync, Copying::In { syncs, ended: false }) => return *syncs += 1,
             (Awaits::Sync, _) => self.skipping = false,
+            (Awaits::CopyEnd, _) if self.slots.is_empty() => return,
             (Awaits::CopyEnd, Copying::In { ended, .. }) => *ended = true,
             _ => {}
+        }
+        if slot.undo.is_of_names() {
+            self.names = self.segments.open();
+        }
+        if slot.undo.is_of_unnamed() {
+            self.unnamed = self.segments.open();
+        }
+        if slot.awaits.ends_segment() {
+            self.segments.close();
         }
         self.slots.push_back(slot);
     }
@@ -198,6 +149,20 @@ impl Replies {
     pub fn is_copying_in(&self) -> bool {
         matches!(self.copying, Copying::In { ended: false, .. })
     }
+
+    pub fn segments(&self) -> Segments {
+        self.segments
+    }
+
+    /// Whether the client's names are what our map says by the time the server reads what is sent now.
+    pub fn names_are_certain(&self) -> bool {
+        self.segments.is_certain(self.names)
+    }
+
+    /// The same for the unnamed statements of client and server.
+    pub fn unnamed_is_certain(&self) -> bool {
+        self.segments.is_certain(self.unnamed)
+    }
 }
 
 // -- receiving
@@ -205,21 +170,25 @@ impl Replies {
 impl Replies {
     /// A message of type `got` came.
     pub fn receive(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
-        self.drop_copy_ends();
         if matches!(got, b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS) {
             let ours = self.slots.front().is_some_and(|slot| matches!(slot.fate, Fate::Swallow | Fate::Hide));
             return Ok(Reply::Aside { ours });
         }
         let awaited = self.slots.front().map(|slot| slot.awaits);
-        let Some(front) = awaited else { return self.unasked(got) };
+        if self.doubtful > 0 && self.is_late_ready(got) {
+            self.doubtful -= 1;
+            self.skipping = false;
+            return Ok(Reply::LateReady);
+        }
+        let Some(front) = awaited else { return Err(Mismatch { awaited, got }) };
         self.follow_copy(got);
         match judge(front, got) {
-            Verdict::More => Ok(Reply::More(self.slots.front().expect("judged just now"))),
-            Verdict::Done => Ok(Reply::Done(self.slots.pop_front().expect("judged just now"))),
-            Verdict::SkipToSync => {
-                self.skipping = !self.slots.iter().any(|slot| slot.awaits == Awaits::Sync);
-                Ok(Reply::Failed(self.slots.pop_front().expect("judged just now")))
+            Verdict::More => {
+                self.begun = true;
+                Ok(Reply::More(self.slots.front().expect("judged just now")))
             }
+            Verdict::Done => Ok(Reply::Done(self.pop().expect("judged just now"))),
+            Verdict::SkipToSync => Ok(Reply::Failed(self.fail().expect("judged just now"))),
             Verdict::Violation => Err(Mismatch { awaited, got }),
         }
     }
@@ -227,28 +196,64 @@ impl Replies {
     /// An internal error came. PostgreSQL 18 answers so to a Query in an unfinished batch, and skips to the Sync as
     /// it does in the extended protocol; elsewhere this is an error like others.
     pub fn receive_internal_error(&mut self) -> Result<Reply<'_>, Mismatch> {
-        self.drop_copy_ends();
         if !self.slots.front().is_some_and(|slot| slot.in_batch) {
             return self.receive(b::ERROR_RESPONSE);
         }
-        let failed = self.slots.pop_front().expect("looked at just now");
-        self.skipping = !self.slots.iter().any(|slot| slot.awaits == Awaits::Sync);
-        Ok(Reply::Failed(failed))
+        Ok(Reply::Failed(self.fail().expect("looked at just now")))
+    }
+
+    /// Ends the front slot by an error that makes the server skip.
+    fn fail(&mut self) -> Option<Slot> {
+        let failed = self.pop();
+        self.skipping = !self.expects_sync();
+        failed
     }
 
     /// After [`Reply::Failed`]: the slots that the server skips, the last one first, so that each can be
     /// undone on top of what stands before it.
     pub fn skipped(&mut self) -> Option<Slot> {
-        let end = self.slots.iter().position(|slot| slot.awaits == Awaits::Sync).unwrap_or(self.slots.len());
-        self.slots.remove(end.checked_sub(1)?)
+        let last = self.next_sync().checked_sub(1)?;
+        self.remove(last)
     }
 
-    fn unasked(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
-        if got == b::READY_FOR_QUERY && self.doubtful > 0 {
-            self.doubtful -= 1;
-            return Ok(Reply::LateReady);
+    /// What was sent behind the Sync that ends the skipping, in order.
+    pub fn behind_sync(&mut self) -> impl Iterator<Item = &mut Slot> {
+        let sync = self.next_sync();
+        self.slots.iter_mut().skip(sync)
+    }
+
+    fn next_sync(&self) -> usize {
+        self.slots.iter().position(|slot| slot.awaits == Awaits::Sync).unwrap_or(self.slots.len())
+    }
+
+    /// Takes the front slot, and ends of copies behind it: if they ended anything, it was that.
+    fn pop(&mut self) -> Option<Slot> {
+        self.begun = false;
+        let front = self.remove(0);
+        while self.slots.front().is_some_and(|slot| slot.awaits == Awaits::CopyEnd) {
+            self.remove(0);
         }
-        Err(Mismatch { awaited: None, got })
+        front
+    }
+
+    /// The only way out of the queue but [`Self::abandon`].
+    fn remove(&mut self, index: usize) -> Option<Slot> {
+        let slot = self.slots.remove(index)?;
+        if slot.awaits.ends_segment() {
+            self.segments.settle();
+        }
+        Some(slot)
+    }
+
+    /// Whether a reply is a ReadyForQuery for a Sync that the failed copy didn't read. Those for Syncs in the
+    /// queue look the same, and it doesn't matter which is which. Any other reply was made behind them all,
+    /// so it ends the doubt.
+    fn is_late_ready(&mut self, got: u8) -> bool {
+        if got != b::READY_FOR_QUERY {
+            self.doubtful = 0;
+            return false;
+        }
+        !self.begun && self.slots.front().is_none_or(|slot| slot.awaits != Awaits::Sync)
     }
 
     fn follow_copy(&mut self, got: u8) {
@@ -263,7 +268,7 @@ impl Replies {
                     self.doubtful += syncs;
                 }
                 if self.copy_end_is_next() {
-                    self.slots.remove(1);
+                    self.remove(1);
                 }
                 self.copying = Copying::No;
             }
@@ -280,16 +285,10 @@ impl Replies {
     fn take_syncs_read_by_copy(&mut self) -> u32 {
         let mut syncs = 0;
         while self.slots.get(1).is_some_and(|slot| slot.awaits == Awaits::Sync) {
-            self.slots.remove(1);
+            self.remove(1);
             syncs += 1;
         }
         syncs
-    }
-
-    fn drop_copy_ends(&mut self) {
-        while self.slots.front().is_some_and(|slot| slot.awaits == Awaits::CopyEnd) {
-            self.slots.pop_front();
-        }
     }
 }
 
@@ -300,6 +299,11 @@ impl Replies {
         self.slots.front()
     }
 
+    /// The slot that the next reply is for.
+    pub fn front_mut(&mut self) -> Option<&mut Slot> {
+        self.slots.front_mut()
+    }
+
     /// All that was sent and not answered yet.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter()
@@ -307,22 +311,12 @@ impl Replies {
 
     /// Whether a ReadyForQuery is due. What stands behind the last Sync may never be answered.
     pub fn awaits_ready(&self) -> bool {
-        self.slots
-            .iter()
-            .any(|slot| matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall))
+        self.slots.iter().any(|slot| slot.awaits.ends_segment())
     }
 
     /// It was found out how many ReadyForQuery had come late.
     pub fn resolved(&mut self) {
         self.doubtful = 0;
-    }
-
-    /// Whether the latest request that changed what `concerns` picks out belongs to a batch whose Sync is sent, and
-    /// is not answered: should that batch fail, the change will not have happened. Within a batch there is no doubt,
-    /// for what stands behind a failure is skipped.
-    pub fn is_in_doubt(&self, concerns: impl Fn(&Undo) -> bool) -> bool {
-        let latest = self.slots.iter().rposition(|slot| concerns(&slot.undo));
-        latest.is_some_and(|at| self.slots.iter().skip(at + 1).any(|slot| slot.awaits == Awaits::Sync))
     }
 
     pub fn len(&self) -> usize {
@@ -331,7 +325,12 @@ impl Replies {
 
     /// Nothing is owed.
     pub fn is_empty(&self) -> bool {
-        self.slots.iter().all(|slot| slot.awaits == Awaits::CopyEnd)
+        self.slots.is_empty()
+    }
+
+    /// Whether a Sync was sent that is still to be answered.
+    pub fn expects_sync(&self) -> bool {
+        self.slots.iter().any(|slot| slot.awaits == Awaits::Sync)
     }
 
     /// A failed copy left it open how many ReadyForQuery are still to come.
@@ -344,9 +343,10 @@ impl Replies {
         self.copying != Copying::No
     }
 
-    /// The replies that were awaited will never come: the server is gone.
+    /// The replies that were awaited will never come: the server is gone. Gives the slots, last one first.
     pub fn abandon(&mut self) -> impl Iterator<Item = Slot> + '_ {
-        (self.copying, self.skipping, self.doubtful) = (Copying::No, false, 0);
+        (self.begun, self.copying, self.skipping, self.doubtful) = (false, Copying::No, false, 0);
+        self.segments.settle_all();
         std::iter::from_fn(|| self.slots.pop_back())
     }
 }

@@ -1,235 +1,365 @@
-//! The reply queue.
+//! The reply queue: every row of `judge`, skipping, copies.
 
 use proptest::prelude::*;
 
 use super::*;
 
 fn slot(awaits: Awaits) -> Slot {
-    Slot { awaits, fate: Fate::Forward, in_batch: false, statement: None, undo: Undo::Nothing }
+    Slot::new(awaits, Fate::Forward, About::Nothing, Undo::Nothing)
 }
 
-fn queue(sent: &[Awaits]) -> Replies {
+/// A queue in which these were sent.
+fn sent(sent: &[Awaits]) -> Replies {
     let mut replies = Replies::default();
     sent.iter().for_each(|awaits| replies.sent(slot(*awaits)));
     replies
 }
 
-/// Receives all of `tags`; gives the kinds of slots that they ended.
-fn receive(replies: &mut Replies, tags: &[u8]) -> Vec<Awaits> {
-    let mut ended = Vec::new();
-    for tag in tags {
-        match replies.receive(*tag).unwrap_or_else(|mismatch| panic!("{mismatch}")) {
-            Reply::Done(slot) => ended.push(slot.awaits),
-            Reply::Failed(slot) => {
-                ended.push(slot.awaits);
-                while replies.skipped().is_some() {}
-            }
-            Reply::Aside { .. } | Reply::More(_) | Reply::LateReady => {}
+/// Takes answers in, tags in a row, and tells what each was: `+` more, `.` done, `!` failed, `~` an aside,
+/// `z` a late ReadyForQuery. Skipped slots are dropped.
+fn told(replies: &mut Replies, tags: &[u8]) -> String {
+    let one = |tag: &u8| {
+        let told = match replies.receive(*tag).unwrap() {
+            Reply::More(_) => '+',
+            Reply::Done(_) => '.',
+            Reply::Failed(_) => '!',
+            Reply::Aside { .. } => '~',
+            Reply::LateReady => 'z',
+        };
+        while told == '!' && replies.skipped().is_some() {}
+        told
+    };
+    tags.iter().map(one).collect()
+}
+
+const BATCH: [Awaits; 4] = [Awaits::Parse, Awaits::Bind, Awaits::Execute, Awaits::Sync];
+const ALL: [Awaits; 8] = [
+    Awaits::Parse,
+    Awaits::Bind,
+    Awaits::Describe,
+    Awaits::Execute,
+    Awaits::Close,
+    Awaits::Sync,
+    Awaits::Query,
+    Awaits::FunctionCall,
+];
+
+// -- what fits
+
+#[test]
+fn every_reply_fits_what_message_flow_says_and_nothing_else() {
+    let more_and_done: [(Awaits, &[u8], &[u8]); 8] = [
+        (Awaits::Parse, b"", b"1"),
+        (Awaits::Bind, b"", b"2"),
+        (Awaits::Describe, b"t", b"Tn"),
+        (Awaits::Execute, b"DGHdc", b"CIs"),
+        (Awaits::Close, b"", b"3"),
+        (Awaits::Sync, b"E", b"Z"),
+        (Awaits::Query, b"TDCIGHdcE", b"Z"),
+        (Awaits::FunctionCall, b"VE", b"Z"),
+    ];
+    for (awaits, more, done) in more_and_done {
+        for tag in 0..=u8::MAX {
+            let mut replies = sent(&[awaits]);
+            let fits = match replies.receive(tag) {
+                Ok(Reply::More(_)) => more.contains(&tag),
+                Ok(Reply::Done(_)) => done.contains(&tag),
+                Ok(Reply::Failed(_)) => tag == b'E' && !more.contains(&tag),
+                Ok(Reply::Aside { .. }) => b"NAS".contains(&tag),
+                Ok(Reply::LateReady) => false,
+                Err(Mismatch { awaited, got }) => {
+                    awaited == Some(awaits) && got == tag && ![more, done, b"NASE"].concat().contains(&tag)
+                }
+            };
+            assert!(fits, "{:?} to {awaits:?}", char::from(tag));
         }
     }
-    ended
 }
 
-use Awaits::{Bind, Close, CopyEnd, Describe, Execute, FunctionCall, Parse, Query, Sync};
-
 #[test]
-fn each_message_is_ended_by_its_own_reply() {
-    for (awaits, replies) in [
-        (Parse, &b"1"[..]),
-        (Bind, b"2"),
-        (Describe, b"tT"),
-        (Describe, b"tn"),
-        (Describe, b"n"),
-        (Execute, b"DDC"),
-        (Execute, b"I"),
-        (Execute, b"Ds"),
-        (Execute, b"HddcC"),
-        (Close, b"3"),
-        (Sync, b"Z"),
-        (Sync, b"EZ"),
-        (Query, b"TDDCTDCZ"),
-        (Query, b"IZ"),
-        (Query, b"TDEZ"),
-        (Query, b"HddcCZ"),
-        (FunctionCall, b"VZ"),
-        (FunctionCall, b"EZ"),
-    ] {
-        let mut queue = queue(&[awaits]);
-        assert_eq!(receive(&mut queue, replies), [awaits], "{awaits:?}");
-        assert!(queue.is_empty());
+fn nothing_fits_when_nothing_is_owed() {
+    for tag in (0..=u8::MAX).filter(|tag| !b"NAS".contains(tag)) {
+        assert_eq!(Replies::default().receive(tag).unwrap_err(), Mismatch { awaited: None, got: tag });
     }
 }
 
 #[test]
-fn a_reply_that_was_not_asked_for_is_a_mismatch() {
-    for (awaits, got) in
-        [(Parse, b'2'), (Bind, b'1'), (Sync, b'C'), (Query, b'2'), (Execute, b'Z'), (Close, b'T')]
-    {
-        assert_eq!(queue(&[awaits]).receive(got).err(), Some(Mismatch { awaited: Some(awaits), got }));
+fn replies_come_in_the_order_of_requests() {
+    let mut replies = sent(&[&BATCH[..], &[Awaits::Query, Awaits::Close, Awaits::Sync]].concat());
+    assert_eq!(told(&mut replies, b"12DDCZTDCCZ3"), "..++..++++..");
+    assert_eq!((replies.len(), replies.is_empty()), (1, false));
+    assert_eq!(told(&mut replies, b"Z"), ".");
+    assert!(replies.is_empty());
+}
+
+#[test]
+fn asides_are_ours_while_the_front_is() {
+    let mut replies = Replies::default();
+    for fate in [Fate::Swallow, Fate::Hide, Fate::Forward] {
+        replies.sent(Slot { fate, ..slot(Awaits::Parse) });
     }
-    for got in *b"12DCZTE" {
-        assert_eq!(Replies::default().receive(got).err(), Some(Mismatch { awaited: None, got }));
+    for ours in [true, true, false] {
+        assert!(matches!(replies.receive(b'N'), Ok(Reply::Aside { ours: it }) if it == ours));
+        assert_eq!(told(&mut replies, b"1"), ".");
     }
-    for unknown in *b"RKvW@" {
-        assert!(queue(&[Query]).receive(unknown).is_err());
+    assert!(matches!(replies.receive(b'S'), Ok(Reply::Aside { ours: false })));
+}
+
+// -- errors
+
+#[test]
+fn f13_an_error_skips_to_the_sync_a_query_too() {
+    let mut replies =
+        sent(&[&BATCH[..3], &[Awaits::Query, Awaits::FunctionCall, Awaits::Sync, Awaits::Query]].concat());
+    let Ok(Reply::Failed(failed)) = replies.receive(b'E') else { panic!() };
+    assert_eq!(failed.awaits, Awaits::Parse);
+    let skipped: Vec<_> = std::iter::from_fn(|| replies.skipped()).map(|slot| slot.awaits).collect();
+    assert_eq!(
+        skipped,
+        [Awaits::FunctionCall, Awaits::Query, Awaits::Execute, Awaits::Bind],
+        "last one first"
+    );
+    assert!(!replies.is_skipping());
+    assert_eq!(
+        replies.behind_sync().map(|slot| slot.awaits).collect::<Vec<_>>(),
+        [Awaits::Sync, Awaits::Query]
+    );
+    assert_eq!(told(&mut replies, b"ZIZ"), ".+.");
+}
+
+#[test]
+fn without_a_sync_the_skipping_goes_on() {
+    let mut replies = sent(&BATCH[..3]);
+    assert_eq!(told(&mut replies, b"1E"), ".!");
+    assert!(replies.is_skipping() && replies.is_empty());
+    replies.sent(slot(Awaits::Sync));
+    assert!(!replies.is_skipping());
+    assert_eq!(told(&mut replies, b"Z"), ".");
+}
+
+#[test]
+fn errors_of_query_function_and_sync_end_with_their_ready() {
+    for awaits in [Awaits::Query, Awaits::FunctionCall, Awaits::Sync] {
+        let mut replies = sent(&[awaits, Awaits::Parse]);
+        assert_eq!(told(&mut replies, b"EZ1"), "+..");
+        assert!(!replies.is_skipping());
     }
 }
 
 #[test]
-fn notices_notifications_and_parameters_belong_to_nobody() {
-    let mut queue = queue(&[Parse, Sync]);
-    assert_eq!(receive(&mut queue, b"NSA1NSAZ"), [Parse, Sync]);
-    assert!(matches!(queue.receive(b'N'), Ok(Reply::Aside { ours: false })));
+fn f13_an_internal_error_to_a_query_in_a_batch_skips_to_the_sync() {
+    let in_batch = || {
+        let mut replies = sent(&[Awaits::Parse]);
+        replies.sent(Slot { in_batch: true, ..slot(Awaits::Query) });
+        assert_eq!(told(&mut replies, b"1"), ".");
+        replies
+    };
+    let mut replies = in_batch();
+    assert!(matches!(replies.receive_internal_error(), Ok(Reply::Failed(_))));
+    assert!(replies.is_skipping());
+    let mut replies = sent(&[Awaits::Query]);
+    assert!(
+        matches!(replies.receive_internal_error(), Ok(Reply::More(_))),
+        "elsewhere it is an error like others"
+    );
+    assert_eq!(told(&mut in_batch(), b"EZ"), "+.");
 }
 
 #[test]
-fn an_error_skips_to_the_sync_and_a_query_with_it() {
-    let mut queue = queue(&[Parse, Bind, Execute, Query, Parse, Sync, Query]);
-    assert_eq!(receive(&mut queue, b"1E"), [Parse, Bind]);
-    assert!(!queue.is_skipping(), "the Sync is on its way");
-    assert_eq!(receive(&mut queue, b"ZTDCZ"), [Sync, Query]);
-    assert!(queue.is_empty());
+fn a_ready_is_due_up_to_the_last_sync() {
+    assert!(sent(&[Awaits::Parse, Awaits::Sync, Awaits::Bind]).awaits_ready());
+    assert!(!sent(&[Awaits::Parse, Awaits::Bind]).awaits_ready());
+}
+
+// -- certainty
+
+#[test]
+fn names_are_uncertain_between_their_sync_and_its_answer() {
+    let named = || Slot {
+        undo: Undo::Parsed {
+            name: Some((*b"a").into()),
+            id: crate::session::statements::shared::StatementId(7),
+        },
+        ..slot(Awaits::Parse)
+    };
+    let mut replies = Replies::default();
+    replies.sent(named());
+    assert!(replies.names_are_certain(), "what comes next would be skipped with it");
+    replies.sent(slot(Awaits::Sync));
+    assert!(!replies.names_are_certain() && replies.unnamed_is_certain());
+    assert_eq!(told(&mut replies, b"1"), ".");
+    assert!(!replies.names_are_certain());
+    assert_eq!(told(&mut replies, b"Z"), ".");
+    assert!(replies.names_are_certain());
+    replies.sent(named());
+    replies.sent(slot(Awaits::Query));
+    assert!(!replies.names_are_certain());
+    assert_eq!(told(&mut replies, b"E"), "!");
+    assert!(replies.names_are_certain(), "skipped, and known to be");
 }
 
 #[test]
-fn skipping_lasts_until_a_sync_is_sent() {
-    let mut queue = queue(&[Parse, Bind]);
-    receive(&mut queue, b"E");
-    assert!(queue.is_skipping() && queue.is_empty());
-    queue.sent(slot(Sync));
-    assert!(!queue.is_skipping());
-    assert_eq!(receive(&mut queue, b"Z"), [Sync]);
+fn a_query_changes_the_unnamed_statement_and_ends_its_segment() {
+    let mut replies = Replies::default();
+    replies.sent(Slot { undo: Undo::Unnamed { client: None }, ..slot(Awaits::Query) });
+    assert!(!replies.unnamed_is_certain() && replies.names_are_certain());
+    assert_eq!(told(&mut replies, b"IZ"), "+.");
+    assert!(replies.unnamed_is_certain());
 }
 
 #[test]
-fn skipped_requests_are_given_back_last_first() {
-    let mut replies = queue(&[Bind, Execute, Parse, Sync]);
-    assert!(matches!(replies.receive(b'E'), Ok(Reply::Failed(slot)) if slot.awaits == Bind));
-    let skipped: Vec<Awaits> = std::iter::from_fn(|| replies.skipped()).map(|slot| slot.awaits).collect();
-    assert_eq!(skipped, [Parse, Execute]);
+fn a_server_that_is_gone_leaves_nothing_uncertain() {
+    let mut replies = sent(&[&BATCH[..], &BATCH[..2]].concat());
+    assert_eq!(
+        replies.abandon().map(|slot| slot.awaits).take(2).collect::<Vec<_>>(),
+        [Awaits::Bind, Awaits::Parse]
+    );
+    drop(replies.abandon().last());
+    assert!(replies.is_empty() && replies.names_are_certain());
+}
+
+// -- copies
+
+#[test]
+fn f88_a_copy_reads_the_syncs_in_front_of_its_data() {
+    let mut replies = sent(&[Awaits::Execute, Awaits::Sync]);
+    assert_eq!(told(&mut replies, b"G"), "+");
+    assert!(replies.is_copying_in() && replies.len() == 1);
+    replies.sent(slot(Awaits::Sync));
+    assert_eq!(replies.len(), 1);
+    replies.sent(slot(Awaits::CopyEnd));
+    assert!(!replies.is_copying_in() && replies.is_copying());
+    replies.sent(slot(Awaits::Sync));
+    assert_eq!(told(&mut replies, b"CZ"), "..");
+    assert!(replies.is_empty() && !replies.is_doubtful() && !replies.is_copying());
 }
 
 #[test]
-fn a_sync_before_the_data_is_part_of_the_copy() {
-    let mut replies = queue(&[Parse, Bind, Execute, Sync]);
-    receive(&mut replies, b"12G");
-    assert!(replies.is_copying_in());
-    replies.sent(slot(Sync));
-    replies.sent(slot(CopyEnd));
-    assert!(!replies.is_copying_in(), "what follows is for the server itself");
-    replies.sent(slot(Sync));
-    assert_eq!(receive(&mut replies, b"CZ"), [Execute, Sync]);
+fn copy_data_may_be_sent_before_the_server_asks_for_it() {
+    let mut replies = sent(&[Awaits::Query, Awaits::CopyEnd, Awaits::Sync, Awaits::Query]);
+    assert_eq!(told(&mut replies, b"GCZZIZ"), "++..+.");
+    assert!(replies.is_empty());
+    let mut replies = sent(&[Awaits::Execute, Awaits::Sync, Awaits::CopyEnd, Awaits::Sync, Awaits::Bind]);
+    assert_eq!(told(&mut replies, b"GCZ2"), "+...");
+}
+
+#[test]
+fn a_copy_that_never_began_reads_no_syncs() {
+    let mut replies = sent(&[Awaits::Execute, Awaits::Sync, Awaits::CopyEnd, Awaits::Sync]);
+    assert_eq!(told(&mut replies, b"EZZ"), "!..");
     assert!(replies.is_empty() && !replies.is_doubtful());
 }
 
 #[test]
-fn copy_data_may_be_on_its_way_before_the_copy_begins() {
-    let mut replies = queue(&[Parse, Bind, Execute, CopyEnd, Sync]);
-    assert_eq!(receive(&mut replies, b"12GCZ"), [Parse, Bind, Execute, Sync]);
-    let mut replies = queue(&[Query, CopyEnd, Query]);
-    assert_eq!(receive(&mut replies, b"GCZTDCZ"), [Query, Query]);
+fn two_copies_in_one_query_end_one_by_one() {
+    let mut replies = sent(&[Awaits::Query, Awaits::CopyEnd, Awaits::CopyEnd, Awaits::Query]);
+    assert_eq!(told(&mut replies, b"GCGCZIZ"), "++++.+.");
+    let mut replies = sent(&[Awaits::Query, Awaits::CopyEnd, Awaits::CopyEnd, Awaits::Query]);
+    assert_eq!(told(&mut replies, b"GEZIZ"), "++.+.", "the first failed");
+}
+
+#[test]
+fn f87_late_ends_of_a_failed_copy_are_nobodys() {
+    let mut replies = sent(&[Awaits::Query]);
+    assert_eq!(told(&mut replies, b"GE"), "++");
+    replies.sent(slot(Awaits::CopyEnd));
+    assert_eq!(told(&mut replies, b"Z"), ".");
     assert!(replies.is_empty());
+    replies.sent(slot(Awaits::Query));
+    assert_eq!(told(&mut replies, b"IZ"), "+.");
 }
 
 #[test]
-fn a_copy_that_never_began_leaves_its_data_to_nobody() {
-    let mut replies = queue(&[Parse, CopyEnd, Sync]);
-    assert_eq!(receive(&mut replies, b"EZ"), [Parse, Sync]);
-    let mut replies = queue(&[Query, CopyEnd, Query]);
-    assert_eq!(receive(&mut replies, b"EZTDCZ"), [Query, Query]);
-}
-
-#[test]
-fn two_copies_in_one_text_end_one_after_the_other() {
-    let mut replies = queue(&[Query, CopyEnd, CopyEnd]);
-    receive(&mut replies, b"GC");
+fn a_copy_out_comes_and_goes() {
+    let mut replies = sent(&[Awaits::Query, Awaits::Execute]);
+    assert_eq!(told(&mut replies, b"Hdd"), "+++");
+    assert!(replies.is_copying() && !replies.is_copying_in());
+    assert_eq!(told(&mut replies, b"cCHdcCZHcC"), "++++++.++.");
     assert!(!replies.is_copying());
-    receive(&mut replies, b"GCTDC");
-    assert_eq!(receive(&mut replies, b"Z"), [Query]);
-    assert!(replies.is_empty());
+}
+
+// -- doubt: Syncs that a failed copy may have read or not
+
+fn failed_copy(front: Awaits) -> Replies {
+    let mut replies = sent(&[front, Awaits::Sync]);
+    told(&mut replies, b"GE");
+    assert!(replies.is_doubtful());
+    replies
 }
 
 #[test]
-fn a_failed_copy_with_a_sync_in_it_is_doubtful() {
-    let mut replies = queue(&[Parse, Bind, Execute, Sync]);
-    receive(&mut replies, b"12GE");
-    assert!(replies.is_doubtful());
-    assert!(matches!(replies.receive(b'Z'), Ok(Reply::LateReady)), "the server had not read it as copy data");
-    assert!(!replies.is_doubtful());
+fn a_late_ready_comes_or_does_not() {
+    let mut came = failed_copy(Awaits::Query);
+    assert_eq!(told(&mut came, b"ZZ"), ".z");
+    assert!(!came.is_doubtful());
+    let mut did_not = failed_copy(Awaits::Query);
+    assert_eq!(told(&mut did_not, b"Z"), ".");
+    assert!(did_not.is_doubtful() && did_not.is_empty());
+    let mut resolved = failed_copy(Awaits::Query);
+    resolved.resolved();
+    assert!(!resolved.is_doubtful());
+    did_not.sent(slot(Awaits::Close));
+    did_not.sent(slot(Awaits::Sync));
+    assert_eq!(told(&mut did_not, b"3Z"), "..");
+    assert!(!did_not.is_doubtful());
+}
+
+#[test]
+fn a_late_ready_is_not_the_next_ones() {
+    for next in [Awaits::Query, Awaits::Parse, Awaits::FunctionCall] {
+        let mut replies = failed_copy(Awaits::Query);
+        replies.sent(slot(next));
+        assert_eq!(told(&mut replies, b"ZZ"), ".z", "{next:?}");
+        assert_eq!(replies.front().unwrap().awaits, next);
+    }
+    let mut replies = failed_copy(Awaits::Query);
+    replies.sent(slot(Awaits::Query));
+    assert_eq!(told(&mut replies, b"ZIZ"), ".+.", "and none came");
     assert!(replies.receive(b'Z').is_err());
 }
 
-/// A request and whether the model server fails it.
-fn requests() -> impl Strategy<Value = Vec<(Awaits, bool)>> {
-    let kind = prop_oneof![
-        Just(Parse),
-        Just(Bind),
-        Just(Describe),
-        Just(Execute),
-        Just(Close),
-        Just(Sync),
-        Just(Query),
-        Just(FunctionCall)
-    ];
-    proptest::collection::vec((kind, proptest::bool::weighted(0.2)), 0..60)
+#[test]
+fn a_sync_takes_any_ready_and_the_doubt_stays() {
+    let mut replies = failed_copy(Awaits::Execute);
+    assert!(replies.is_skipping());
+    replies.sent(slot(Awaits::Sync));
+    assert_eq!(told(&mut replies, b"Z"), ".");
+    assert!(replies.is_doubtful());
+    assert_eq!(told(&mut replies, b"Z"), "z");
 }
 
-/// What PostgreSQL answers, request by request: after an error of the extended protocol nothing up to the Sync.
-fn answers(requests: &[(Awaits, bool)]) -> Vec<Vec<u8>> {
-    let mut skipping = false;
-    let answer = |(awaits, fails): &(Awaits, bool)| {
-        if *awaits == Sync {
-            skipping = false;
-        }
-        if skipping {
-            return Vec::new();
-        }
-        let ends_itself = matches!(awaits, Query | FunctionCall | Sync);
-        skipping = *fails && !ends_itself;
-        let text: &[u8] = match (awaits, fails) {
-            (Query | FunctionCall | Sync, true) => b"EZ",
-            (_, true) => b"E",
-            (Parse, _) => b"1",
-            (Bind, _) => b"2",
-            (Describe, _) => b"tT",
-            (Execute, _) => b"DDC",
-            (Close, _) => b"3",
-            (Sync, _) => b"Z",
-            (Query, _) => b"TDCZ",
-            (FunctionCall, _) => b"VZ",
-            (CopyEnd, _) => b"",
-        };
-        text.to_vec()
-    };
-    requests.iter().map(answer).collect()
+#[test]
+fn a_late_ready_ends_the_skipping() {
+    let mut replies = failed_copy(Awaits::Execute);
+    assert_eq!(told(&mut replies, b"Z"), "z");
+    assert!(!replies.is_skipping() && !replies.is_doubtful());
 }
+
+// -- any answers at all
 
 proptest! {
-    /// However far the server lags behind, the queue follows it to the end, and what a skipping server ignores is
-    /// dropped in the same way whether the error was known when it was sent or not.
+    /// A server may send what it likes: the queue never panics, never grows by it, and once it is empty it
+    /// accepts nothing but asides.
     #[test]
-    fn the_queue_follows_any_pipeline(requests in requests(), lags in proptest::collection::vec(0usize..6, 60)) {
-        let answers = answers(&requests);
-        let mut replies = Replies::default();
-        let (mut answered, mut ready) = (0, 0);
-        let settle = |replies: &mut Replies, upto: usize, answered: &mut usize, ready: &mut usize| {
-            while *answered < upto {
-                for tag in &answers[*answered] {
-                    let ended = receive(replies, &[*tag]);
-                    *ready += usize::from(*tag == b'Z' && ended.len() == 1);
-                }
-                *answered += 1;
+    fn no_answer_breaks_the_queue(
+        messages in prop::collection::vec(prop::sample::select(&ALL[..]), 0..12),
+        answers in prop::collection::vec(prop::sample::select(&b"123ZECDTtnIsGHdcVNASW"[..]), 0..40),
+    ) {
+        let mut replies = sent(&messages);
+        for tag in answers {
+            let before = replies.len();
+            let (fits, failed) = match replies.receive(tag) {
+                Ok(told) => (true, matches!(told, Reply::Failed(_))),
+                Err(_) => (false, false),
+            };
+            while failed && replies.skipped().is_some() {}
+            prop_assert!(replies.len() <= before);
+            if before == 0 {
+                prop_assert!(!fits || b"NASZ".contains(&tag));
             }
-        };
-        for (at, (awaits, _)) in requests.iter().enumerate() {
-            if !replies.is_skipping() || *awaits == Sync {
-                replies.sent(slot(*awaits));
+            if !fits {
+                break;
             }
-            let upto = (at + 1).saturating_sub(lags[at % lags.len()]);
-            settle(&mut replies, upto, &mut answered, &mut ready);
         }
-        settle(&mut replies, requests.len(), &mut answered, &mut ready);
-        prop_assert!(replies.is_empty());
-        prop_assert_eq!(ready, answers.iter().flatten().filter(|tag| **tag == b'Z').count());
     }
 }

@@ -1,16 +1,14 @@
-//! Judging what a client sends.
+//! Judging what a client sends: the common ways, the simple protocol, copy data.
 
 use super::exchange::{Exchange, Judged};
-use super::replies::{Awaits, Fate, Undo};
-use super::statements::client::Held;
+use super::names;
+use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::statements::server::Unnamed;
-use super::statements::shared::{NOWHERE, PREFIX};
-use crate::sql::{Analysis, Extent, Use, rename_statements};
+use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::lane::{Frame, Lane};
 use crate::wire::read::Malformed;
 use crate::wire::tag::frontend as f;
-use crate::wire::write;
 
 impl From<Malformed> for Fault {
     fn from(error: Malformed) -> Self {
@@ -34,15 +32,9 @@ impl Exchange<'_> {
             f::BIND => self.bind(),
             f::DESCRIBE => self.describe(),
             f::CLOSE => self.close(),
-            f::EXECUTE => {
-                self.work.queries += 1;
-                self.pass(Awaits::Execute)
-            }
+            f::EXECUTE => self.execute(),
             f::SYNC => self.pass(Awaits::Sync),
-            f::FUNCTION_CALL => {
-                self.work.queries += 1;
-                self.pass(Awaits::FunctionCall)
-            }
+            f::FUNCTION_CALL => self.function_call(),
             f::FLUSH => self.pass_unanswered(),
             f::COPY_DATA => self.copy(None),
             f::COPY_DONE | f::COPY_FAIL => self.copy(Some(Awaits::CopyEnd)),
@@ -52,9 +44,13 @@ impl Exchange<'_> {
     }
 
     pub(super) fn pass(&mut self, awaits: Awaits) -> Result<Judged, Fault> {
+        self.pass_with(awaits, Undo::Nothing)
+    }
+
+    pub(super) fn pass_with(&mut self, awaits: Awaits, undo: Undo) -> Result<Judged, Fault> {
         let Some(Frame { total, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
         self.up.forward(total);
-        self.sent(awaits, Fate::Forward, Undo::Nothing);
+        self.sent(awaits, Fate::Forward, undo);
         Ok(Judged::Moved)
     }
 
@@ -62,6 +58,22 @@ impl Exchange<'_> {
         let Some(Frame { total, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
         self.up.forward(total);
         Ok(Judged::Moved)
+    }
+
+    /// The function is a number to us: it may do anything.
+    fn function_call(&mut self) -> Result<Judged, Fault> {
+        let judged = self.pass(Awaits::FunctionCall)?;
+        if judged == Judged::Moved {
+            self.work.queries += 1;
+            self.touch(Effects::OPAQUE);
+        }
+        Ok(judged)
+    }
+
+    pub(super) fn touch(&mut self, effects: Effects) {
+        if self.shared.limits.track_state {
+            self.client.touch.effects |= effects;
+        }
     }
 
     /// Copy data may come long after the copy failed; then it is nobody's.
@@ -87,89 +99,35 @@ impl Exchange<'_> {
         let (total, is_whole) = (frame.total, frame.is_whole());
         let extent = if is_whole { Extent::Whole } else { Extent::Head };
         let analysis = self.analyse(query_text(frame), extent);
-        self.client.touch.add(&analysis);
-        if is_whole && !analysis.statements.is_empty() && self.query_with_names_of_servers(&analysis) {
-            return Ok(Judged::Moved);
+        if names::are_meant_by(&analysis) && !self.server.replies.names_are_certain() {
+            return Ok(Judged::Waits);
         }
-        self.up.forward(total);
-        self.query_sent();
+        self.client.touch.add(&analysis);
+        let about = if is_whole && !analysis.statements.is_empty() {
+            self.query_with_names_of_servers(total, &analysis)
+        } else {
+            self.up.forward(total);
+            About::Nothing
+        };
+        self.work.queries += 1;
+        let unnamed = self.drop_unnamed();
+        let undo = match self.deallocate(&analysis) {
+            Undo::Nothing => unnamed,
+            names => Undo::Both(Box::new((unnamed, names))),
+        };
+        self.server.sent(Slot::new(Awaits::Query, Fate::Forward, about, undo));
         Ok(Judged::Moved)
     }
 
-    fn query_sent(&mut self) {
-        self.work.queries += 1;
-        let undo = match (self.client.statements.unnamed.take(), self.server.statements.unnamed) {
-            (None, Unnamed::Absent) => Undo::Nothing,
-            (client, server) => Undo::Unnamed { client: Some(client), server },
-        };
+    /// A Query and a Close drop the unnamed statement, and succeed in it if they aren't skipped.
+    pub(super) fn drop_unnamed(&mut self) -> Undo {
         self.server.statements.unnamed = Unnamed::Absent;
-        self.sent(Awaits::Query, Fate::Forward, undo);
-    }
-
-    /// A text that names statements which the client prepared by protocol gets the servers' names for them.
-    fn query_with_names_of_servers(&mut self, analysis: &Analysis) -> bool {
-        let Some(frame) = whole(self.up) else { return false };
-        let (total, mut renamed) = (frame.total, Vec::new());
-        if !self.rename(query_text(frame), analysis, &mut renamed) {
-            return false;
-        }
-        self.up.discard(total);
-        let in_batch = self.server.unsynced;
-        for held in self.referenced(analysis) {
-            // Outside of a batch its failure would only be in the way: the text itself finds out what is missing.
-            let fate = if in_batch { Fate::Swallow } else { Fate::Hide };
-            self.ensure(&held.statement, held.stamp, fate);
-        }
-        // A batch of the client's stays open: PostgreSQL may be skipping to its Sync.
-        if !in_batch && self.server.unsynced {
-            write::bare(self.up.out(), f::SYNC);
-            self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
-        }
-        write::query(self.up.out(), &renamed);
-        self.query_sent();
-        true
-    }
-
-    pub(super) fn rename(&self, text: &[u8], analysis: &Analysis, out: &mut Vec<u8>) -> bool {
-        rename_statements(
-            text,
-            analysis,
-            |reference| {
-                let known = self.client.statements.get(&reference.name);
-                match known {
-                    Some(held) => Some(held.statement.id.server_name().as_str().to_owned()),
-                    None => reference.name.starts_with(PREFIX).then(|| nowhere().to_owned()),
-                }
-            },
-            out,
-        )
-    }
-
-    /// The client's own statements that a text refers to; what it deallocates is no longer the client's.
-    pub(super) fn referenced(&mut self, analysis: &Analysis) -> Vec<Held> {
-        let mut referenced = Vec::new();
-        for reference in &analysis.statements {
-            let Some(held) = self.client.statements.get(&reference.name).cloned() else { continue };
-            match reference.usage {
-                Use::Deallocate => {
-                    self.client.statements.remove(&reference.name);
-                    self.client.deallocating.push((reference.name.clone(), held.clone()));
-                }
-                Use::Execute => self.client.touch.add(&held.statement.analysis),
-                Use::Prepare => {}
-            }
-            referenced.push(held);
-        }
-        referenced
+        Undo::Unnamed { client: Some(self.client.statements.unnamed.take()) }
     }
 }
 
-fn query_text(frame: Frame<'_>) -> &[u8] {
+pub(super) fn query_text(frame: Frame<'_>) -> &[u8] {
     frame.body.strip_suffix(&[0]).unwrap_or(frame.body)
-}
-
-fn nowhere() -> &'static str {
-    std::str::from_utf8(NOWHERE).expect("ASCII")
 }
 
 /// The next message, once all of it is here; `None` while it isn't. What is longer than the buffer may grow is

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use super::params::Params;
-use super::replies::{Awaits, Fate, Replies, Slot, Undo};
+use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
-use super::statements::shared::StatementId;
+use crate::wire::tag::backend;
 
 /// The transaction status of the last ReadyForQuery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,6 @@ pub struct Ledger {
     pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
-    pipeline: u64,
     pub hasher: RandomState,
 }
 
@@ -62,29 +61,32 @@ impl Ledger {
             cancels: Arc::default(),
             mixed: false,
             questions: 0,
-            pipeline: 0,
             hasher,
         }
     }
 
-    /// The pipeline that is being sent: everything between two moments at which nothing was owed.
-    pub fn pipeline(&self) -> u64 {
-        self.pipeline
-    }
-
     /// Notes a message that was just written for the server.
-    pub fn sent(&mut self, awaits: Awaits, fate: Fate, statement: Option<StatementId>, undo: Undo) {
-        if self.replies.is_empty() {
-            self.pipeline += 1;
-        }
-        let in_batch = awaits == Awaits::Query && self.unsynced;
-        self.mixed |= in_batch;
-        match awaits {
-            Awaits::Sync => self.unsynced = false,
+    pub fn sent(&mut self, mut slot: Slot) {
+        slot.in_batch = slot.awaits == Awaits::Query && self.unsynced;
+        self.mixed |= slot.in_batch;
+        match slot.awaits {
+            // One that a copy reads ends nothing.
+            Awaits::Sync => self.unsynced &= self.replies.is_copying_in(),
             Awaits::Query | Awaits::FunctionCall | Awaits::CopyEnd => {}
             _ => self.unsynced = true,
         }
-        self.replies.sent(Slot { awaits, fate, in_batch, statement, undo });
+        self.replies.sent(slot);
+    }
+
+    /// Notes a message of type `got` that came from the server.
+    pub fn receive(&mut self, got: u8) -> Result<Reply<'_>, Mismatch> {
+        if got == backend::COPY_IN_RESPONSE
+            && self.replies.front().is_some_and(|slot| slot.awaits == Awaits::Execute)
+        {
+            // The copy is about to read the Syncs next to it, if there are any.
+            self.unsynced = true;
+        }
+        self.replies.receive(got)
     }
 
     /// Nothing is owed, no transaction is open, explicit or implicit.

@@ -11,33 +11,26 @@ use std::collections::BTreeMap;
 use super::client::Touch;
 use super::pins::{Pins, Residue};
 use super::settings::Overrides;
-use crate::catalog::Baseline;
-use crate::catalog::queries;
+use crate::catalog::{Baseline, queries};
 use crate::sql::Effects;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
 /// A statement of ours, prepared once on each server. Each row of its answer begins with its letter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Question {
-    pub name: &'static str,
+#[derive(Clone, Copy, Debug)]
+struct Question {
+    name: &'static [u8],
     sql: &'static str,
-    /// One bit for "this server has it".
+    /// For "this server has it".
     bit: u8,
-    parameters: u16,
 }
 
-/// The values of settings whose names are given.
-const NAMED: Question = Question { name: "_pgweir_named", sql: queries::NAMES, bit: 1, parameters: 1 };
+const NAMES: Question = Question { name: b"_pgweir_names", sql: queries::NAMES, bit: 1 };
+const GUC_ALL: Question = Question { name: b"_pgweir_guc_all", sql: queries::GUC_ALL, bit: 2 };
+const LIGHT: Question = Question { name: b"_pgweir_light", sql: queries::LIGHT, bit: 4 };
 
-/// Every setting of this session, when the names aren't known. Custom settings don't show here.
-const ALL: Question = Question { name: "_pgweir_all", sql: queries::GUC_ALL, bit: 2, parameters: 0 };
-
-/// What can't be moved, and who the session is.
-const HELD: Question = Question { name: "_pgweir_held", sql: queries::LIGHT, bit: 4, parameters: 0 };
-
-/// Effects that leave something behind which can be counted.
-const HELD_EFFECTS: Effects = Effects::ADVISORY
+/// Effects that leave something behind which [`LIGHT`] shows. A setting whose name isn't known may be the role.
+const HELD: Effects = Effects::ADVISORY
     .or(Effects::TEMP)
     .or(Effects::LISTEN)
     .or(Effects::CURSOR)
@@ -49,6 +42,7 @@ const HELD_EFFECTS: Effects = Effects::ADVISORY
     .or(Effects::DISCARD_ALL)
     .or(Effects::SLOT)
     .or(Effects::IDENT)
+    .or(Effects::GUC_ALL)
     .or(Effects::OPAQUE);
 
 /// What is asked after an exchange.
@@ -70,8 +64,8 @@ impl Questions {
                 before.values.keys().filter(|name| name.contains('.') && !touch.names.contains(name));
             names.extend(custom.cloned());
         }
-        let begins = touch.effects.intersects(HELD_EFFECTS) && touch.needs_settling();
-        let ends = pinned && touch.effects.intersects(HELD_EFFECTS.or(Effects::DDL));
+        let begins = touch.effects.intersects(HELD) && touch.needs_settling();
+        let ends = pinned && touch.effects.intersects(HELD.or(Effects::DDL));
         Self { names, all, held: begins || ends }
     }
 
@@ -86,16 +80,16 @@ impl Questions {
     }
 
     /// Appends the messages that ask; they end with one Sync. `prepared` has a bit for each statement that
-    /// the server has already.
+    /// the server has, and gets those that it has when it has answered without an error.
     pub fn write(&self, out: &mut Vec<u8>, prepared: &mut u8) {
         if !self.names.is_empty() {
-            ask(out, prepared, NAMED, Some(&array(&self.names)));
+            ask(out, prepared, NAMES, Some(&array(&self.names)));
         }
         if self.all {
-            ask(out, prepared, ALL, None);
+            ask(out, prepared, GUC_ALL, None);
         }
         if self.held {
-            ask(out, prepared, HELD, None);
+            ask(out, prepared, LIGHT, None);
         }
         write::bare(out, frontend::SYNC);
     }
@@ -105,14 +99,13 @@ fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Opti
     if *prepared & question.bit == 0 {
         *prepared |= question.bit;
         let definition = [question.sql.as_bytes(), &[0, 0, 0]].concat();
-        write::close_statement(out, question.name.as_bytes());
-        write::parse(out, question.name.as_bytes(), &definition);
+        write::close_statement(out, question.name);
+        write::parse(out, question.name, &definition);
     }
-    debug_assert_eq!(u16::from(parameter.is_some()), question.parameters);
     match parameter {
-        None => write::bind_nothing(out, b"", question.name.as_bytes()),
+        None => write::bind_nothing(out, b"", question.name),
         Some(text) => {
-            write::bind_head(out, b"", question.name.as_bytes(), 2 + 2 + 4 + text.len() + 2);
+            write::bind_head(out, b"", question.name, 2 + 2 + 4 + text.len() + 2);
             out.extend_from_slice(&[0, 0, 0, 1]);
             out.extend_from_slice(&(text.len() as u32).to_be_bytes());
             out.extend_from_slice(text.as_bytes());
@@ -132,39 +125,39 @@ fn array(names: &[Box<str>]) -> String {
 /// What PostgreSQL answered.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answers {
-    named: Vec<(Box<str>, Option<Box<str>>)>,
-    all: Vec<(Box<str>, Option<Box<str>>)>,
-    held: Option<(Residue, Box<str>, Box<str>)>,
+    /// By name as PostgreSQL spells it.
+    settings: Vec<(Box<str>, Option<Box<str>>)>,
+    held: Option<Held>,
 }
 
-/// Settings that aren't state of the session, whatever their source says.
-fn is_transient(name: &str) -> bool {
-    name.starts_with("transaction_")
-        || matches!(name, "seed" | "role" | "session_authorization" | "is_superuser")
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Held {
+    residue: Residue,
+    session_authorization: Box<str>,
+    role: Box<str>,
 }
+
+/// Settings that aren't state of the session, whatever their source says. (`transaction_timeout` is.)
+const TRANSIENT: [&str; 7] = [
+    "transaction_isolation",
+    "transaction_read_only",
+    "transaction_deferrable",
+    "seed",
+    "role",
+    "session_authorization",
+    "is_superuser",
+];
 
 impl Answers {
     /// Reads the rows; `None` if they are not what was asked for.
     pub fn read(rows: Vec<Vec<Option<Box<str>>>>) -> Option<Self> {
         let mut answers = Self::default();
         for row in rows {
-            match (row.first()?.as_deref()?, row.as_slice()) {
-                ("n", [_, Some(name), value]) => answers.named.push((name.clone(), value.clone())),
-                ("a", [_, Some(name), value]) => {
-                    answers.all.push((name.to_ascii_lowercase().into(), value.clone()))
-                }
-                ("h", [_, counts @ .., Some(user), Some(role)]) => {
-                    let mut numbers = counts.iter().map(|count| count.as_deref()?.parse().ok());
-                    let mut next = || numbers.next().flatten();
-                    let residue = Residue {
-                        advisory_locks: next()?,
-                        channels: next()?,
-                        held_cursors: next()?,
-                        sql_statements: next()?,
-                        temporary_objects: next()?,
-                        temporary_slots: next()?,
-                    };
-                    answers.held = Some((residue, user.clone(), role.clone()));
+            match (row.first()?.as_deref()?, &row[1..]) {
+                ("n" | "a", [Some(name), value]) => answers.settings.push((name.clone(), value.clone())),
+                ("h", [counts @ .., Some(session_authorization), Some(role)]) => {
+                    let (session_authorization, role) = (session_authorization.clone(), role.clone());
+                    answers.held = Some(Held { residue: residue(counts)?, session_authorization, role });
                 }
                 _ => return None,
             }
@@ -184,17 +177,18 @@ impl Answers {
         if asked.all {
             after.values.clear();
         }
-        for (name, value) in self.all.iter().chain(&self.named) {
+        for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();
             match value {
-                Some(value) if !is_transient(&name) && baseline.overridden_by(&name, Some(value)) => {
+                Some(value) if !TRANSIENT.contains(&&*name) && baseline.overridden_by(&name, Some(value)) => {
                     after.values.insert(name.into(), value.clone());
                 }
                 _ => drop(after.values.remove(&*name)),
             }
         }
-        if let Some((_, user, role)) = &self.held {
-            after.session_authorization = (**user != *login_user).then(|| user.clone());
+        if let Some(Held { session_authorization, role, .. }) = &self.held {
+            after.session_authorization =
+                (**session_authorization != *login_user).then(|| session_authorization.clone());
             after.role = (&**role != "none").then(|| role.clone());
         }
         after
@@ -202,9 +196,24 @@ impl Answers {
 
     /// The reasons to stay, when they were asked for.
     pub fn pins(&self, before: Pins) -> Pins {
-        let residue = self.held.as_ref().map_or(before.residue, |(residue, ..)| *residue);
-        before.counted(residue)
+        before.counted(self.held.as_ref().map_or(before.residue, |held| held.residue))
     }
+}
+
+fn residue(counts: &[Option<Box<str>>]) -> Option<Residue> {
+    let [advisory_locks, channels, held_cursors, sql_statements, temporary_objects, temporary_slots] = counts
+    else {
+        return None;
+    };
+    let number = |count: &Option<Box<str>>| count.as_deref()?.parse().ok();
+    Some(Residue {
+        advisory_locks: number(advisory_locks)?,
+        channels: number(channels)?,
+        held_cursors: number(held_cursors)?,
+        sql_statements: number(sql_statements)?,
+        temporary_objects: number(temporary_objects)?,
+        temporary_slots: number(temporary_slots)?,
+    })
 }
 
 /// The values that a client gave at startup and that its session has as overrides.

@@ -1,114 +1,256 @@
-//! Questions after an exchange, and what their answers mean.
+//! What is asked after which texts, how answers are read.
+
+use proptest::prelude::*;
 
 use super::*;
+use crate::sql::{Dialect, Extent, NoWords, analyse};
 
-fn touch(effects: Effects, names: &[&str]) -> Touch {
-    Touch { effects, names: names.iter().map(|name| (*name).into()).collect() }
+fn touch(text: &str) -> Touch {
+    let mut touch = Touch::default();
+    touch.add(&analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords));
+    touch
 }
 
-fn asked(effects: Effects, names: &[&str], pinned: bool) -> Questions {
-    Questions::of(&touch(effects, names), &Overrides::default(), pinned)
+fn overrides(values: &[(&str, &str)]) -> Overrides {
+    startup_overrides(values.iter().map(|&(name, value)| (name.into(), value.into())))
 }
 
-fn row(columns: &[Option<&str>]) -> Vec<Option<Box<str>>> {
-    columns.iter().map(|column| column.map(Into::into)).collect()
+/// `names`, then `*` for all settings, `+` for what is held.
+fn asked(text: &str, before: &[(&str, &str)], pinned: bool) -> String {
+    spelled(Questions::of(&touch(text), &overrides(before), pinned))
 }
 
-fn baseline() -> Baseline {
-    Baseline::from_rows([("work_mem", Some("4MB")), ("TimeZone", Some("UTC"))])
+fn spelled(questions: Questions) -> String {
+    let Questions { names, all, held } = questions;
+    names.join(",") + if all { "*" } else { "" } + if held { "+" } else { "" }
 }
+
+// -- questions
 
 #[test]
-fn a_sign_asks_for_what_it_is_a_sign_of() {
-    assert!(asked(Effects::NONE, &[], false).is_empty());
-    assert!(asked(Effects::DDL.or(Effects::NOTIFY), &[], false).is_empty());
-    let set = asked(Effects::GUC, &["work_mem"], false);
-    assert!(!set.held && !set.all && set.names.len() == 1);
-    assert!(asked(Effects::ADVISORY, &[], false).held);
-    let opaque = asked(Effects::OPAQUE, &[], false);
-    assert!(opaque.held && opaque.all);
-}
-
-#[test]
-fn what_may_have_ended_is_asked_only_of_a_pinned_server() {
-    for ends in [Effects::CLOSE, Effects::STMT_REF, Effects::DDL, Effects::DISCARD] {
-        assert!(!asked(ends, &[], false).held, "{ends:?}");
-        assert!(asked(ends, &[], true).held, "{ends:?}");
+fn each_sign_asks_what_shows_it() {
+    for (text, questions) in [
+        ("SELECT 1", ""),
+        ("BEGIN", ""),
+        ("INSERT INTO t VALUES ('SET x = 1')", ""),
+        ("SET work_mem = 1", "work_mem"),
+        ("SET a.b = 1; RESET work_mem", "a.b,work_mem"),
+        ("SET LOCAL work_mem = 1", ""),
+        ("SELECT set_config('work_mem', '1', false)", "work_mem"),
+        ("SELECT set_config($1, $2, false)", "*+"),
+        ("RESET ALL", "*+"),
+        ("UPDATE pg_settings SET setting = 1", "*+"),
+        ("SET ROLE r", "+"),
+        ("SET SESSION AUTHORIZATION r", "+"),
+        ("SELECT pg_advisory_lock(1)", "+"),
+        ("SELECT pg_advisory_xact_lock(1)", ""),
+        ("CREATE TEMP TABLE t()", "+"),
+        ("CREATE TABLE t()", "+"),
+        ("DROP TABLE t", ""),
+        ("LISTEN x", "+"),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "+"),
+        ("DECLARE c CURSOR FOR SELECT 1", ""),
+        ("CLOSE c", ""),
+        ("PREPARE p AS SELECT 1", "+"),
+        ("EXECUTE p", ""),
+        ("DEALLOCATE p", ""),
+        ("DEALLOCATE ALL", ""),
+        ("DISCARD PLANS", ""),
+        ("DISCARD ALL", "*+"),
+        ("DO $$begin end$$", "*+"),
+        ("CALL p()", "*+"),
+        ("SELECT pg_create_physical_replication_slot('a', true, true)", "+"),
+    ] {
+        assert_eq!(asked(text, &[], false), questions, "{text}");
     }
 }
 
 #[test]
-fn custom_settings_are_asked_for_by_name_when_all_are() {
-    let mut before = Overrides::default();
-    before.values.insert("app.tenant".into(), "a".into());
-    before.values.insert("work_mem".into(), "5MB".into());
-    let questions = Questions::of(&touch(Effects::GUC_ALL, &[]), &before, false);
-    assert_eq!(questions.names, ["app.tenant".into()]);
+fn who_is_pinned_is_asked_when_something_may_have_ended() {
+    for (text, questions) in [
+        ("SELECT 1", ""),
+        ("SET work_mem = 1", "work_mem"),
+        ("SELECT pg_advisory_unlock(1)", "+"),
+        ("UNLISTEN *", "+"),
+        ("CLOSE c", "+"),
+        ("DEALLOCATE p", "+"),
+        ("DEALLOCATE ALL", "+"),
+        ("DROP TABLE t", "+"),
+        ("DISCARD TEMP", "+"),
+    ] {
+        assert_eq!(asked(text, &[], true), questions, "{text}");
+    }
 }
 
 #[test]
-fn a_statement_of_ours_is_prepared_once() {
-    let (mut first, mut second, mut prepared) = (Vec::new(), Vec::new(), 0);
-    let questions = asked(Effects::OPAQUE, &["work_mem"], false);
-    questions.write(&mut first, &mut prepared);
-    questions.write(&mut second, &mut prepared);
-    assert!(first.len() > second.len());
-    assert_eq!(prepared, NAMED.bit | ALL.bit | HELD.bit);
+fn what_could_not_be_asked_is_asked_again() {
+    assert_eq!(spelled(Questions::everything(&overrides(&[("app.x", "1"), ("work_mem", "1MB")]))), "app.x*+");
 }
 
 #[test]
-fn values_that_differ_from_their_reset_values_are_overrides() {
-    let questions = asked(Effects::GUC, &["work_mem", "timezone", "app.tenant"], false);
-    let answers = Answers::read(vec![
-        row(&[Some("n"), Some("work_mem"), Some("5MB")]),
-        row(&[Some("n"), Some("timezone"), Some("UTC")]),
-        row(&[Some("n"), Some("app.tenant"), None]),
+fn custom_settings_are_asked_by_name_since_no_list_has_them() {
+    let before = [("app.tenant", "a"), ("app.user", "b"), ("work_mem", "1MB")];
+    assert_eq!(asked("SET app.user = 'c'", &before, false), "app.user");
+    assert_eq!(asked("SET app.user = 'c'; RESET ALL", &before, false), "app.user,app.tenant*+");
+}
+
+// -- the messages
+
+fn written(questions: &Questions, mut prepared: u8) -> (String, u8) {
+    let mut out = Vec::new();
+    questions.write(&mut out, &mut prepared);
+    let (mut tags, mut rest) = (String::new(), &out[..]);
+    while let [tag, a, b, c, d, ..] = *rest {
+        tags.push(char::from(tag));
+        rest = &rest[1 + u32::from_be_bytes([a, b, c, d]) as usize..];
+    }
+    assert!(rest.is_empty(), "lengths are right");
+    (tags, prepared)
+}
+
+#[test]
+fn a_question_is_prepared_once_on_each_server() {
+    let names = Questions { names: vec!["work_mem".into()], ..Questions::default() };
+    let all = Questions { all: true, held: true, ..names.clone() };
+    assert!(Questions::default().is_empty() && !names.is_empty());
+    let (tags, prepared) = written(&names, 0);
+    assert_eq!(tags, "CPBES");
+    assert_eq!(written(&names, prepared), ("BES".into(), prepared));
+    let (tags, prepared) = written(&all, prepared);
+    assert_eq!(tags, "BECPBECPBES");
+    assert_eq!(written(&all, prepared), ("BEBEBES".into(), prepared));
+}
+
+#[test]
+fn names_are_quoted_as_elements_of_an_array() {
+    assert_eq!(array(&["a.b".into(), "NULL".into(), "q\"\\,{}".into()]), r#"{"a.b","NULL","q\"\\,{}"}"#);
+}
+
+// -- answers
+
+fn row(columns: &[&str]) -> Vec<Option<Box<str>>> {
+    columns.iter().map(|&column| (column != "NULL").then(|| column.into())).collect()
+}
+
+/// Rows of two columns as settings, of eight as what is held.
+fn read(rows: &[&[&str]]) -> Option<Answers> {
+    let letter = |columns: &[&str]| if columns.len() == 8 { "h" } else { "n" };
+    Answers::read(rows.iter().map(|columns| row(&[&[letter(columns)], *columns].concat())).collect())
+}
+
+fn baseline() -> Baseline {
+    Baseline::from_rows([
+        ("work_mem", Some("4MB")),
+        ("DateStyle", Some("ISO, MDY")),
+        ("search_path", Some("public")),
     ])
-    .expect("rows of ours");
-    let mut before = Overrides::default();
-    before.values.insert("timezone".into(), "Asia/Tokyo".into());
-    before.values.insert("lock_timeout".into(), "1s".into());
-    let after = answers.overrides(&questions, &before, &baseline(), "app");
-    let expected = [("lock_timeout", "1s"), ("work_mem", "5MB")];
-    assert_eq!(after.values.iter().map(|(n, v)| (&**n, &**v)).collect::<Vec<_>>(), expected);
+}
+
+fn after(asked: &Questions, before: &[(&str, &str)], rows: &[&[&str]]) -> Overrides {
+    read(rows).unwrap().overrides(asked, &overrides(before), &baseline(), "app")
 }
 
 #[test]
-fn asked_for_all_what_is_not_named_is_reset() {
-    let questions = asked(Effects::GUC_ALL, &[], false);
-    let answers =
-        Answers::read(vec![row(&[Some("a"), Some("TimeZone"), Some("Asia/Tokyo")])]).expect("rows of ours");
-    let mut before = Overrides::default();
-    before.values.insert("work_mem".into(), "5MB".into());
-    let after = answers.overrides(&questions, &before, &baseline(), "app");
-    assert_eq!(after.values.keys().map(|name| &**name).collect::<Vec<_>>(), ["timezone"]);
+fn an_override_is_what_differs_from_the_baseline() {
+    let asked = Questions::default();
+    let before = [("work_mem", "5MB"), ("search_path", "a")];
+    assert_eq!(after(&asked, &before, &[&["work_mem", "4MB"]]), overrides(&[("search_path", "a")]));
+    assert_eq!(
+        after(&asked, &before, &[&["work_mem", "6MB"]]),
+        overrides(&[("search_path", "a"), ("work_mem", "6MB")])
+    );
+    assert_eq!(after(&asked, &[], &[&["DateStyle", "ISO, DMY"]]), overrides(&[("datestyle", "ISO, DMY")]));
 }
 
 #[test]
-fn identity_and_pins_come_from_one_row() {
-    let counts = [
-        Some("h"),
-        Some("2"),
-        Some("0"),
-        Some("0"),
-        Some("0"),
-        Some("0"),
-        Some("0"),
-        Some("r1"),
-        Some("none"),
+fn after_a_list_of_all_only_what_it_has_is_left() {
+    let asked = Questions { all: true, ..Questions::default() };
+    let before = [("work_mem", "5MB"), ("app.x", "1"), ("search_path", "a")];
+    let rows: [&[&str]; 2] = [&["search_path", "b"], &["app.x", "1"]];
+    assert_eq!(after(&asked, &before, &rows), overrides(&[("app.x", "1"), ("search_path", "b")]));
+}
+
+#[test]
+fn a_custom_setting_without_a_value_is_none() {
+    let asked = Questions::default();
+    for unset in ["", "NULL"] {
+        assert_eq!(after(&asked, &[("app.x", "1")], &[&["app.x", unset]]), Overrides::default());
+    }
+}
+
+#[test]
+fn what_ends_with_the_transaction_is_no_override_but_its_timeout_is() {
+    let rows: [&[&str]; 4] = [
+        &["transaction_isolation", "x"],
+        &["transaction_read_only", "on"],
+        &["seed", "0"],
+        &["transaction_timeout", "1s"],
     ];
-    let answers = Answers::read(vec![row(&counts)]).expect("rows of ours");
-    let questions = asked(Effects::ADVISORY, &[], false);
-    let after = answers.overrides(&questions, &Overrides::default(), &baseline(), "app");
-    assert_eq!((after.session_authorization.as_deref(), after.role), (Some("r1"), None));
-    let pins = answers.pins(Pins::default());
-    assert_eq!(pins.reasons().map(|reason| reason.as_str()).collect::<Vec<_>>(), ["advisory_lock"]);
+    assert_eq!(after(&Questions::default(), &[], &rows), overrides(&[("transaction_timeout", "1s")]));
+}
+
+const HELD_ROW: [&str; 8] = ["1", "2", "3", "4", "5", "6", "other", "r"];
+
+#[test]
+fn identity_is_told_apart_from_the_login() {
+    let asked = Questions { held: true, ..Questions::default() };
+    let other = after(&asked, &[], &[&HELD_ROW]);
+    assert_eq!((other.session_authorization.as_deref(), other.role.as_deref()), (Some("other"), Some("r")));
+    let own = read(&[&["0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
+    assert_eq!(own.overrides(&asked, &other, &baseline(), "app"), Overrides::default());
+    let unasked = read(&[]).unwrap().overrides(&Questions::default(), &other, &baseline(), "app");
+    assert_eq!(unasked, other);
 }
 
 #[test]
-fn rows_that_are_not_ours_are_no_answer() {
-    for bad in [vec![], vec![Some("x")], vec![Some("n")], vec![None, None, None], vec![Some("h"), Some("1")]]
-    {
-        assert_eq!(Answers::read(vec![row(&bad)]), None, "{bad:?}");
+fn counts_become_reasons_to_stay() {
+    let pins = read(&[&HELD_ROW]).unwrap().pins(Pins::default());
+    let residue = Residue {
+        advisory_locks: 1,
+        channels: 2,
+        held_cursors: 3,
+        sql_statements: 4,
+        temporary_objects: 5,
+        temporary_slots: 6,
+    };
+    assert_eq!(pins.residue, residue);
+    let mut sticky = pins;
+    sticky.stick(Effects::SEED | Effects::GUC);
+    sticky.unknown = true;
+    let free = read(&[&["0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
+    assert_eq!(free.pins(sticky).reasons().collect::<Vec<_>>(), [super::super::pins::Reason::Seed]);
+    assert!(free.pins(pins).is_empty());
+    assert_eq!(read(&[&["work_mem", "1MB"]]).unwrap().pins(pins), pins, "what wasn't asked stays");
+}
+
+#[test]
+fn other_rows_are_no_answers() {
+    for bad in [
+        &[][..],
+        &["NULL"],
+        &["x", "work_mem", "1MB"],
+        &["n"],
+        &["n", "work_mem"],
+        &["a", "NULL", "1MB"],
+        &["n", "work_mem", "1MB", "2MB"],
+        &["h", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "x", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "7", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "NULL", "none"],
+    ] {
+        assert_eq!(Answers::read(vec![row(bad)]), None, "{bad:?}");
+    }
+}
+
+proptest! {
+    /// What is replayed from an answer is what was answered: the same answer again changes nothing.
+    #[test]
+    fn answers_are_final(values in prop::collection::btree_map("[a-c]{1,2}(\\.[a-c])?", "[x-z]{0,2}", 0..6), all: bool) {
+        let rows: Vec<_> = values.iter().map(|(name, value)| vec![Some("a".into()), Some(name.as_str().into()), Some(value.as_str().into())]).collect();
+        let asked = Questions { all, ..Questions::default() };
+        let answers = Answers::read(rows).unwrap();
+        let once = answers.overrides(&asked, &Overrides::default(), &baseline(), "app");
+        prop_assert_eq!(&answers.overrides(&asked, &once, &baseline(), "app"), &once);
+        prop_assert!(once.values.iter().all(|(name, value)| values[&**name] == **value));
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::shared::{Shape, Stamp, Statement, StatementId};
 
-/// One name of one client.
+/// A statement that a client prepared.
 #[derive(Clone, Debug)]
 pub struct Held {
     pub statement: Arc<Statement>,
@@ -18,51 +18,54 @@ pub struct Held {
     pub shape: Option<Shape>,
 }
 
-type Named = HashMap<Box<[u8]>, Held, foldhash::fast::RandomState>;
+/// Statements by the client's names.
+pub type Names = HashMap<Arc<[u8]>, Held, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
 pub struct ClientStatements {
     /// Boxed and absent until the first named Parse: most idle clients have none.
-    named: Option<Box<Named>>,
+    named: Option<Box<Names>>,
     /// Bytes of all definitions in `named`.
     bytes: u64,
-    pub unnamed: Option<Arc<Statement>>,
+    pub unnamed: Option<Held>,
 }
 
 impl ClientStatements {
-    pub fn get(&self, name: &[u8]) -> Option<&Held> {
-        self.named.as_ref()?.get(name)
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.get(name).is_some()
     }
 
-    pub fn insert(&mut self, name: Box<[u8]>, held: Held) {
-        self.bytes += held.statement.definition.len() as u64;
-        self.named.get_or_insert_default().insert(name, held);
+    pub fn get(&self, name: &[u8]) -> Option<(&Arc<[u8]>, &Held)> {
+        self.named.as_ref()?.get_key_value(name)
     }
 
-    pub fn remove(&mut self, name: &[u8]) -> Option<Held> {
-        let held = self.named.as_mut()?.remove(name)?;
-        self.bytes -= held.statement.definition.len() as u64;
-        self.drop_empty();
-        Some(held)
+    pub fn insert(&mut self, name: Arc<[u8]>, held: Held) {
+        self.bytes += size(&held);
+        if let Some(replaced) = self.named.get_or_insert_default().insert(name, held) {
+            self.bytes -= size(&replaced);
+        }
     }
 
-    /// `DEALLOCATE ALL` succeeded: what `survives` says was prepared behind it is left.
-    pub fn retain(&mut self, mut survives: impl FnMut(&[u8]) -> bool) {
-        let Some(named) = &mut self.named else { return };
-        named.retain(|name, _| survives(name));
-        self.bytes = named.values().map(|held| held.statement.definition.len() as u64).sum();
-        self.drop_empty();
-    }
-
-    /// The client was told what a statement's rows look like.
-    pub fn learn_shape(&mut self, id: StatementId, shape: Shape) {
-        let named = self.named.iter_mut().flat_map(|named| named.values_mut());
-        named.filter(|held| held.statement.id == id).for_each(|held| held.shape = Some(shape));
-    }
-
-    fn drop_empty(&mut self) {
+    pub fn remove(&mut self, name: &[u8]) -> Option<(Arc<[u8]>, Held)> {
+        let (name, held) = self.named.as_mut()?.remove_entry(name)?;
+        self.bytes -= size(&held);
         if self.named.as_ref().is_some_and(|named| named.is_empty()) {
             self.named = None;
+        }
+        Some((name, held))
+    }
+
+    /// All that have a name; none is left.
+    pub fn take_named(&mut self) -> Box<Names> {
+        self.bytes = 0;
+        self.named.take().unwrap_or_default()
+    }
+
+    /// The client was told what the rows of the statement of that name look like.
+    pub fn learn_shape(&mut self, name: &[u8], id: StatementId, shape: Shape) {
+        let held = self.named.as_mut().and_then(|named| named.get_mut(name));
+        if let Some(held) = held.filter(|held| held.statement.id == id) {
+            held.shape = Some(shape);
         }
     }
 
@@ -71,13 +74,46 @@ impl ClientStatements {
         self.bytes
     }
 
-    /// The client's name of a statement; any of them if it has several.
-    pub fn name_of(&self, id: StatementId) -> Option<&[u8]> {
-        let (name, _) = self.named.as_ref()?.iter().find(|(_, held)| held.statement.id == id)?;
-        Some(name)
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &Held)> {
+        self.named.iter().flat_map(|named| named.iter()).map(|(name, held)| (&**name, held))
     }
 
     pub fn is_empty(&self) -> bool {
         self.named.is_none() && self.unnamed.is_none()
+    }
+}
+
+fn size(held: &Held) -> u64 {
+    held.statement.definition.len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shared::Registry;
+    use super::*;
+    use crate::sql::Analysis;
+
+    #[test]
+    fn bytes_are_those_of_what_is_held() {
+        let registry = Registry::new(1000);
+        let held = |text: &[u8]| {
+            let statement = registry.intern(text, 0, |_| Analysis::default());
+            Held { stamp: statement.next_stamp(), statement, shape: None }
+        };
+        let mut statements = ClientStatements::default();
+        statements.insert((*b"a").into(), held(b"12345\0\0\0"));
+        statements.insert((*b"b").into(), held(b"1\0\0\0"));
+        assert_eq!(statements.bytes(), 12);
+        statements.insert((*b"b").into(), held(b"12\0\0\0"));
+        assert_eq!(statements.bytes(), 13);
+        let (_, held) = statements.get(b"a").unwrap();
+        statements.learn_shape(b"b", held.statement.id, Shape::NO_ROWS);
+        assert_eq!(statements.get(b"b").unwrap().1.shape, None, "b means another one by now");
+        assert_eq!(statements.remove(b"a").unwrap().0[..], *b"a");
+        assert!(statements.remove(b"a").is_none());
+        assert_eq!(statements.bytes(), 5);
+        assert_eq!(statements.take_named().len(), 1);
+        assert!(statements.is_empty() && statements.bytes() == 0);
     }
 }

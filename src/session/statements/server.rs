@@ -1,17 +1,21 @@
 //! What one server has prepared, by statement, with the least recently used closed beyond a bound.
+//!
+//! Invariant: what is listed and not stale is there, by the time the server reads what is sent next, as far
+//! as that is certain ([`Segments`]). What isn't listed may be there: whoever parses a copy closes it first.
 
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 
 use super::shared::{Shape, Stamp, StatementId};
+use crate::session::segments::{Segment, Segments};
 
 /// A statement on this server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copy {
-    pub stamp: Stamp,
-    /// The last pipeline that used it.
-    pub pipeline: u64,
-    pub rows: Rows,
+struct Copy {
+    stamp: Stamp,
+    parsed: Segment,
+    used: Segment,
+    rows: Rows,
 }
 
 /// What is known of a copy's rows.
@@ -24,11 +28,21 @@ pub enum Rows {
     Are(Shape),
 }
 
+impl Copy {
+    fn doubtful() -> Self {
+        Self {
+            stamp: Stamp::STALE,
+            parsed: Segment::default(),
+            used: Segment::default(),
+            rows: Rows::Unknown,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct ServerStatements {
     copies: LruCache<StatementId, Copy, RandomState>,
     limit: usize,
-    /// What the unnamed statement is, if it is one that we know.
     pub unnamed: Unnamed,
 }
 
@@ -38,7 +52,9 @@ pub enum Unnamed {
     /// There is none, for certain.
     #[default]
     Absent,
-    Is(StatementId),
+    Is(StatementId, Stamp),
+    /// The server skipped what would have changed it.
+    Unknown,
 }
 
 impl ServerStatements {
@@ -47,15 +63,17 @@ impl ServerStatements {
         Self { copies, limit: limit.max(1), unnamed: Unnamed::Absent }
     }
 
-    pub fn contains(&self, id: StatementId) -> bool {
-        self.copies.peek(&id).is_some()
+    /// Whether the server has a copy at least as new as `wanted` when it reads what is sent next; marks it as
+    /// used.
+    pub fn serves(&mut self, id: StatementId, wanted: Stamp, now: Segments) -> bool {
+        let Some(copy) = self.copies.get_mut(&id) else { return false };
+        copy.used = now.open();
+        copy.stamp >= wanted && now.is_certain(copy.parsed)
     }
 
-    /// Whether the server has a copy at least as new as `wanted`; marks it as used by `pipeline`.
-    pub fn has(&mut self, id: StatementId, wanted: Stamp, pipeline: u64) -> bool {
-        let Some(copy) = self.copies.get_mut(&id) else { return false };
-        copy.pipeline = pipeline;
-        copy.stamp >= wanted
+    /// A Parse of the statement is sent.
+    pub fn parsed(&mut self, id: StatementId, stamp: Stamp, now: Segments) {
+        self.copies.insert(id, Copy { stamp, parsed: now.open(), used: now.open(), rows: Rows::Unknown });
     }
 
     pub fn rows(&self, id: StatementId) -> Rows {
@@ -68,34 +86,35 @@ impl ServerStatements {
         }
     }
 
-    pub fn insert(&mut self, id: StatementId, copy: Copy) {
-        self.copies.insert(id, copy);
+    /// Whether the copy is there, and what it is, isn't known any more: it serves nobody, but counts until it
+    /// is closed.
+    pub fn doubt(&mut self, id: StatementId) {
+        self.copies.entry(id).or_insert(Copy::doubtful()).stamp = Stamp::STALE;
     }
 
-    pub fn remove(&mut self, id: StatementId) -> Option<Copy> {
-        self.copies.remove(&id)
+    /// SQL is about to deallocate everything.
+    pub fn doubt_all(&mut self) {
+        self.copies.iter_mut().for_each(|(_, copy)| copy.stamp = Stamp::STALE);
     }
 
-    /// The plan is known to be wrong by now: whoever uses the statement next gets it parsed anew.
-    pub fn mark_stale(&mut self, id: StatementId) {
-        if let Some(copy) = self.copies.peek_mut(&id) {
-            copy.stamp = Stamp::STALE;
-        }
+    /// SQL has deallocated everything: what was in doubt is gone.
+    pub fn forget_doubtful(&mut self) {
+        self.copies.retain(|_, copy| copy.stamp != Stamp::STALE);
     }
 
-    /// A statement to close, when there are too many: the least recently used that `pipeline` doesn't need.
-    pub fn evict(&mut self, pipeline: u64) -> Option<(StatementId, Copy)> {
+    /// Keeps what `survives`; the others are gone.
+    pub fn retain(&mut self, mut survives: impl FnMut(StatementId) -> bool) {
+        self.copies.retain(|&id, _| survives(id));
+    }
+
+    /// A statement to close, when there are too many: the least recently used that no answer is awaited for.
+    pub fn evict(&mut self, now: Segments) -> Option<StatementId> {
         if self.copies.len() <= self.limit {
             return None;
         }
-        let (&id, &copy) = self.copies.iter().find(|(_, copy)| copy.pipeline != pipeline)?;
+        let (&id, _) = self.copies.iter().find(|(_, copy)| now.is_settled(copy.used))?;
         self.copies.remove(&id);
-        Some((id, copy))
-    }
-
-    /// All statements were deallocated; what `survives` says was parsed behind that is left.
-    pub fn retain(&mut self, mut survives: impl FnMut(StatementId) -> bool) {
-        self.copies.retain(|&id, _| survives(id));
+        Some(id)
     }
 
     pub fn len(&self) -> usize {
@@ -105,34 +124,69 @@ impl ServerStatements {
     pub fn is_empty(&self) -> bool {
         self.copies.is_empty()
     }
+
+    /// What is there for certain, once nothing is owed.
+    #[cfg(test)]
+    pub(crate) fn ids(&self) -> impl Iterator<Item = StatementId> + '_ {
+        self.copies.iter().filter(|(_, copy)| copy.stamp != Stamp::STALE).map(|(&id, _)| id)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn copy(pipeline: u64) -> Copy {
-        Copy { stamp: Stamp(1), pipeline, rows: Rows::Unknown }
+    fn closed(times: u32) -> Segments {
+        let mut segments = Segments::default();
+        (0..times).for_each(|_| segments.close());
+        segments
+    }
+
+    fn settled(times: u32) -> Segments {
+        let mut segments = closed(times);
+        (0..times).for_each(|_| segments.settle());
+        segments
     }
 
     #[test]
-    fn eviction_spares_what_the_pipeline_uses() {
+    fn f84_eviction_spares_what_awaits_an_answer() {
         let mut statements = ServerStatements::new(2);
-        for id in 1..=3 {
-            statements.insert(StatementId(id), copy(7));
-        }
-        assert_eq!(statements.evict(7), None, "all three are in use");
-        assert!(statements.has(StatementId(1), Stamp(1), 8));
-        assert_eq!(statements.evict(8).map(|(id, _)| id), Some(StatementId(2)));
-        assert_eq!(statements.evict(8), None);
+        (1..=3).for_each(|id| statements.parsed(StatementId(id), Stamp(1), closed(0)));
+        assert_eq!(statements.evict(closed(0)), None, "all three are in use");
+        assert_eq!(statements.evict(closed(1)), None, "and not answered yet");
+        assert!(statements.serves(StatementId(1), Stamp(1), settled(1)));
+        assert_eq!(statements.evict(settled(1)), Some(StatementId(2)));
+        assert_eq!(statements.evict(settled(1)), None);
     }
 
     #[test]
     fn an_older_copy_does_not_serve() {
         let mut statements = ServerStatements::new(2);
-        statements.insert(StatementId(1), copy(1));
-        assert!(!statements.has(StatementId(1), Stamp(2), 1));
-        statements.mark_stale(StatementId(1));
-        assert!(!statements.has(StatementId(1), Stamp(1), 1));
+        statements.parsed(StatementId(1), Stamp(1), closed(0));
+        assert!(statements.serves(StatementId(1), Stamp(1), closed(0)));
+        assert!(!statements.serves(StatementId(1), Stamp(2), closed(0)));
+        statements.doubt(StatementId(1));
+        assert!(!statements.serves(StatementId(1), Stamp(1), closed(0)));
+        statements.parsed(StatementId(1), Stamp(1), closed(0));
+        assert!(statements.serves(StatementId(1), Stamp(1), closed(0)));
+    }
+
+    #[test]
+    fn what_is_in_doubt_is_closed_in_its_turn() {
+        let mut statements = ServerStatements::new(1);
+        statements.doubt(StatementId(1));
+        statements.parsed(StatementId(2), Stamp(1), settled(0));
+        assert_eq!(statements.evict(settled(1)), Some(StatementId(1)));
+        statements.doubt_all();
+        statements.forget_doubtful();
+        assert!(statements.is_empty());
+    }
+
+    #[test]
+    fn a_copy_that_may_be_skipped_does_not_serve_the_next_segment() {
+        let mut statements = ServerStatements::new(2);
+        statements.parsed(StatementId(1), Stamp(1), closed(0));
+        assert!(!statements.serves(StatementId(1), Stamp(1), closed(1)));
+        assert!(statements.serves(StatementId(1), Stamp(1), settled(1)));
     }
 }

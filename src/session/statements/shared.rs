@@ -1,7 +1,8 @@
 //! Statement texts, shared by all that prepared them.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher};
 use std::io::Write;
+use std::num::NonZeroU64;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +10,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use foldhash::fast::RandomState;
 use hashlink::LruCache;
 use parking_lot::Mutex;
-use std::hash::BuildHasher;
 
 use crate::sql::Analysis;
 use crate::wire::read;
@@ -19,6 +19,9 @@ pub const PREFIX: &[u8] = b"_pgweir_";
 /// A statement that no server ever has.
 pub const NOWHERE: &[u8] = b"_pgweir_0";
 
+/// More names than any text deallocates.
+const LAST_SCRATCH: u64 = 999;
+
 /// Texts above this are kept by their clients alone.
 const SHARED_SIZE: usize = 64 * 1024;
 
@@ -26,6 +29,19 @@ const SHARED_SIZE: usize = 64 * 1024;
 pub struct StatementId(pub u64);
 
 impl StatementId {
+    /// The one of [`NOWHERE`].
+    pub const NOWHERE: Self = Self(0);
+
+    /// One of the names for statements that a server is given for one message only. They have no text, so that
+    /// they can be parsed at any time, in a failed transaction too.
+    pub fn scratch(index: usize) -> Self {
+        Self((index as u64 + 1).min(LAST_SCRATCH))
+    }
+
+    pub fn is_scratch(self) -> bool {
+        (1..=LAST_SCRATCH).contains(&self.0)
+    }
+
     /// The name under which servers know the statement.
     pub fn server_name(self) -> ServerName {
         let mut name = ServerName { bytes: [0; ServerName::LONGEST], len: 0 };
@@ -72,11 +88,11 @@ impl Stamp {
 /// What a statement's rows look like, as far as PostgreSQL minds when it reuses a plan: names, types and type
 /// modifiers of the columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape(u64);
+pub struct Shape(NonZeroU64);
 
 impl Shape {
     /// Of a statement that returns no rows.
-    pub const NO_ROWS: Self = Self(0);
+    pub const NO_ROWS: Self = Self(NonZeroU64::new(2).expect("two"));
 
     /// Reads a RowDescription's body; `None` if it is malformed.
     pub fn of(body: &[u8]) -> Option<Self> {
@@ -89,7 +105,8 @@ impl Shape {
             (name, &fixed[6..10], &fixed[12..16]).hash(&mut hasher);
             rest = after;
         }
-        Some(Self(hasher.finish() | 1))
+        // Odd, so that it is neither zero nor that of no rows.
+        Some(Self(NonZeroU64::new(hasher.finish() | 1)?))
     }
 }
 
@@ -138,7 +155,7 @@ impl Registry {
         Self {
             texts: Mutex::new(Texts { by_hash, bytes: 0, budget }),
             hasher: RandomState::default(),
-            next: AtomicU64::new(1),
+            next: AtomicU64::new(LAST_SCRATCH + 1),
         }
     }
 
@@ -177,6 +194,13 @@ impl Registry {
     }
 }
 
+#[cfg(test)]
+impl Registry {
+    pub(crate) fn find(&self, id: StatementId) -> Option<Arc<Statement>> {
+        self.texts.lock().by_hash.iter().map(|(_, statement)| statement).find(|it| it.id == id).cloned()
+    }
+}
+
 impl Texts {
     fn keep(&mut self, hash: u64, statement: Arc<Statement>) {
         self.bytes += statement.definition.len() as u64;
@@ -205,6 +229,23 @@ mod tests {
         assert_eq!(intern(&registry, b"select 1\0\0\0", 0), id);
         assert_ne!(intern(&registry, b"select 1\0\0\0", 1), id);
         assert_ne!(intern(&registry, b"select 1\0\0\x01\0\0\0\x17", 0), id);
+    }
+
+    #[test]
+    fn a_shape_is_names_types_and_modifiers() {
+        let column = |name: &str, r#type: u8, modifier: u8, length: u8| {
+            let fixed = [0, 0, 0, 9, 0, 1, 0, 0, 0, r#type, 0, length, 0, 0, 0, modifier, 0, 0];
+            [name.as_bytes(), &[0], &fixed].concat()
+        };
+        let of =
+            |columns: &[Vec<u8>]| Shape::of(&[&[0, columns.len() as u8][..], &columns.concat()].concat());
+        let a = of(&[column("a", 23, 1, 4)]);
+        assert!(a.is_some() && a == of(&[column("a", 23, 1, 8)]));
+        for other in [column("b", 23, 1, 4), column("a", 25, 1, 4), column("a", 23, 2, 4)] {
+            assert_ne!(of(&[other]), a);
+        }
+        assert_ne!(of(&[]), Some(Shape::NO_ROWS));
+        assert_eq!(Shape::of(&[0, 1, b'a', 0, 0]), None);
     }
 
     #[test]
