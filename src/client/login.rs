@@ -19,6 +19,7 @@ use crate::wire::authentication::Authentication;
 use crate::wire::error;
 use crate::wire::fault::{Fault, Phase};
 use crate::wire::startup::{self, CancelKey, SECRET_LEN, Startup};
+use crate::wire::write;
 
 /// How long a client may take to read why it is turned away.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -141,10 +142,10 @@ pub async fn welcome<'a>(
     let mut out = std::mem::take(&mut guest.owed);
     Authentication::Ok.write(&mut out);
     for (name, value) in parameters {
-        startup::write_parameter(&mut out, name, value);
+        write::parameter_status(&mut out, name.as_bytes(), value.as_bytes());
     }
     startup::write_key(&mut out, pid, secret);
-    out.extend_from_slice(b"Z\0\0\0\x05I");
+    write::ready_for_query(&mut out, b'I');
     guest.stream.write_all(&out).await
 }
 

@@ -146,9 +146,7 @@ impl Connection {
                 gathering.refused.get_or_insert_with(|| fields.message_text().into_owned());
             }
             b::PARAMETER_STATUS => {
-                let (name, value) = read::parameter_status(body).map_err(|_| AskError::Protocol)?;
-                let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-                self.ledger.params.set(&name, &value, &self.ledger.hasher);
+                self.ledger.report(body).map_err(|_| AskError::Protocol)?;
             }
             b::NOTIFICATION_RESPONSE => {
                 write::message(&mut self.notifications, tag, |out| out.extend_from_slice(body));

@@ -19,6 +19,7 @@ use crate::net::dial::{Dialer, share};
 use crate::net::stream::Stream;
 use crate::wire::authentication::Authentication;
 use crate::wire::error::ErrorFields;
+use crate::wire::read;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::startup::{CancelKey, read_negotiation, write_startup};
 
@@ -213,8 +214,10 @@ async fn get_ready(mut server: Stranger, minor: u16) -> Result<Established, Conn
         let (tag, body) = server.message().await?;
         match tag {
             b'S' => {
-                let (name, value) =
-                    parameter(&body).ok_or(ConnectError::Protocol("malformed ParameterStatus"))?;
+                let (name, value) = read::parameter_status(&body)
+                    .map_err(|_| ConnectError::Protocol("malformed ParameterStatus"))?;
+                let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+                let (name, value) = (text(name), text(value));
                 match parameters.iter_mut().find(|(earlier, _)| *earlier == name) {
                     Some((_, earlier)) => *earlier = value,
                     None => parameters.push((name, value)),
@@ -233,14 +236,6 @@ async fn get_ready(mut server: Stranger, minor: u16) -> Result<Established, Conn
             _ => return Err(ConnectError::Protocol("message out of order after authentication")),
         }
     }
-}
-
-/// Name and value of a ParameterStatus.
-fn parameter(body: &[u8]) -> Option<(String, String)> {
-    let mut texts = body.strip_suffix(&[0])?.split(|byte| *byte == 0);
-    let (name, value) = (texts.next()?, texts.next()?);
-    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-    texts.next().is_none().then(|| (text(name), text(value)))
 }
 
 /// A server that hasn't logged us in yet.

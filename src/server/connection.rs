@@ -19,7 +19,6 @@ use crate::catalog::Baseline;
 use crate::net::stream::Stream;
 use crate::session::server::Ledger;
 use crate::wire::frame;
-use crate::wire::read;
 use crate::wire::startup::CancelKey;
 use crate::wire::tag::{backend, frontend};
 use crate::wire::write;
@@ -99,11 +98,9 @@ impl Connection {
             let Some((message, rest)) = bytes.split_at_checked(head.total) else { return false };
             match head.tag {
                 backend::PARAMETER_STATUS => {
-                    let Ok((name, value)) = read::parameter_status(&message[frame::HEAD..]) else {
+                    if self.ledger.report(&message[frame::HEAD..]).is_err() {
                         return false;
-                    };
-                    let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-                    self.ledger.params.set(&name, &value, &self.ledger.hasher);
+                    }
                 }
                 backend::NOTICE_RESPONSE | backend::NOTIFICATION_RESPONSE => {}
                 _ => return false,

@@ -11,7 +11,6 @@ use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
 use crate::wire::lane::{Frame, Lane};
-use crate::wire::read;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::backend as b;
 use crate::wire::write;
@@ -82,9 +81,7 @@ impl Exchange<'_> {
     fn parameter_status(&mut self) -> Result<Pass, ServerViolation> {
         let Reply::Aside { ours } = self.server.receive(b::PARAMETER_STATUS)? else { return Ok(Pass::On) };
         let frame = self.down.frame()?.expect("judged just now");
-        let (name, value) = read::parameter_status(frame.body)?;
-        let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-        self.server.params.set(&name, &value, &self.server.hasher);
+        let name = self.server.report(frame.body)?;
         if !ours && self.shared.limits.track_state {
             // If no text told of it, a function did it, or the server's configuration changed.
             self.client.touch.add_name(&name);

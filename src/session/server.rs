@@ -1,5 +1,6 @@
 //! What one server connection has and owes: reply queue, transaction, statements, reported parameters.
 
+use std::borrow::Cow;
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -8,6 +9,7 @@ use super::params::Params;
 use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
+use crate::wire::read::{self, Malformed};
 use crate::wire::tag::backend;
 
 /// The transaction status of the last ReadyForQuery.
@@ -87,6 +89,14 @@ impl Ledger {
             self.unsynced = true;
         }
         self.replies.receive(got)
+    }
+
+    /// Takes in a ParameterStatus; gives the parameter's name.
+    pub fn report<'a>(&mut self, body: &'a [u8]) -> Result<Cow<'a, str>, Malformed> {
+        let (name, value) = read::parameter_status(body)?;
+        let name = String::from_utf8_lossy(name);
+        self.params.set(&name, &String::from_utf8_lossy(value), &self.hasher);
+        Ok(name)
     }
 
     /// Nothing is owed, no transaction is open, explicit or implicit.

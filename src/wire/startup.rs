@@ -281,15 +281,6 @@ pub fn write_startup<'a>(
     });
 }
 
-/// Appends ParameterStatus.
-pub fn write_parameter(out: &mut Vec<u8>, name: &str, value: &str) {
-    out.push(b'S');
-    with_length(out, |out| {
-        put_text(out, name);
-        put_text(out, value);
-    });
-}
-
 /// Appends BackendKeyData. The secret has a length of [`SECRET_LEN`].
 pub fn write_key(out: &mut Vec<u8>, pid: i32, secret: &[u8]) {
     out.push(b'K');
