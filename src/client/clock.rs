@@ -26,6 +26,15 @@ pub(super) enum Overdue {
     Client(Fault),
 }
 
+impl Overdue {
+    /// What the client hears of it.
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => fault,
+        }
+    }
+}
+
 /// Made when the first span begins: most clients never need one.
 #[derive(Debug, Default)]
 pub(super) struct Clock(Option<Box<Spans>>);

@@ -82,8 +82,8 @@ impl Client {
 
 impl Client {
     /// Tells the client that its server is gone. It may stay if its session held nothing there and exactly one
-    /// answer was owed, so that what it sent behind can't be taken for something else.
-    pub(super) async fn lose(&mut self, mut lease: Lease, loss: Loss) -> Result<(), End> {
+    /// answer was owed, so that what it sent behind can't be taken for something else. It holds no server then.
+    pub(super) async fn lose(&mut self, mut lease: Lease, loss: Loss) -> Result<Option<Lease>, End> {
         if let Loss::Violation(violation) = &loss {
             tracing::error!(%violation, pool = %self.home.name(), "a server broke the protocol");
             self.home.counters.protocol_desyncs.inc();
@@ -121,7 +121,7 @@ impl Client {
         } else {
             self.bad_news = Some(Box::new(fault));
         }
-        Ok(())
+        Ok(None)
     }
 
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {

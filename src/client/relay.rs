@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::card::{Card, Signals};
-use super::clock::{Clock, Doing, Overdue};
+use super::clock::{Clock, Doing};
 use super::duplex::{Duplex, End, Loss, poll_read, poll_write};
 use super::half_open::HalfOpen;
 use super::house::Home;
@@ -23,7 +23,7 @@ use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
-use crate::session::requests::unexpected;
+use crate::session::requests::check_tag;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
 use crate::wire::tag::frontend as f;
@@ -110,7 +110,7 @@ impl Client {
     }
 
     fn lose_boxed(&mut self, lease: Lease, loss: Loss) -> Boxed<'_, Result<Option<Lease>, End>> {
-        Box::pin(async move { self.lose(lease, loss).await.map(|()| None) })
+        Box::pin(self.lose(lease, loss))
     }
 
     fn refuse_boxed(&mut self, fault: Fault) -> Boxed<'_, Result<(), End>> {
@@ -186,25 +186,12 @@ impl Client {
         let Some(lanes) = &self.lanes else { return Ok(Beginning::Nothing) };
         let frame = lanes.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
         let Some(frame) = frame else { return Ok(Beginning::Nothing) };
+        check_tag(frame.tag)?;
         Ok(match frame.tag {
             f::TERMINATE => Beginning::Goodbye,
             f::COPY_DATA | f::COPY_DONE | f::COPY_FAIL => Beginning::Late(frame.total),
-            f::QUERY
-            | f::PARSE
-            | f::BIND
-            | f::DESCRIBE
-            | f::CLOSE
-            | f::EXECUTE
-            | f::SYNC
-            | f::FLUSH
-            | f::FUNCTION_CALL => {
-                if frame.is_whole() || Lane::must_stream(frame.total) {
-                    Beginning::Request
-                } else {
-                    Beginning::Nothing
-                }
-            }
-            tag => return Err(unexpected(tag)),
+            _ if frame.is_whole() || Lane::must_stream(frame.total) => Beginning::Request,
+            _ => Beginning::Nothing,
         })
     }
 
@@ -239,11 +226,13 @@ impl Client {
     }
 
     fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        match ready!(self.clock.poll(cx, &self.home.deadlines, Doing { resting: true, ..Doing::default() })) {
-            Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
-                Poll::Ready(Err(End::Fault(fault)))
-            }
-        }
+        self.poll_overdue(cx, Doing { resting: true, ..Doing::default() })
+    }
+
+    /// A client without a server that takes too long is ended.
+    fn poll_overdue(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Result<(), End>> {
+        let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing));
+        Poll::Ready(Err(End::Fault(overdue.into_fault())))
     }
 
     /// Writes what is left of the last answer.
@@ -252,17 +241,7 @@ impl Client {
             match poll_write(&mut self.stream, cx, &mut lanes.down) {
                 Poll::Ready(Ok(_)) => self.clock.client_reads(),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
-                Poll::Pending => {
-                    return match ready!(self.clock.poll(
-                        cx,
-                        &self.home.deadlines,
-                        Doing { stalled: true, ..Doing::default() }
-                    )) {
-                        Overdue::Client(fault) | Overdue::Query(fault) | Overdue::Cancelled(fault) => {
-                            Poll::Ready(Err(End::Fault(fault)))
-                        }
-                    };
-                }
+                Poll::Pending => return self.poll_overdue(cx, Doing { stalled: true, ..Doing::default() }),
             }
         }
         Poll::Ready(Ok(()))

@@ -6,6 +6,7 @@
 use std::io;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
@@ -73,23 +74,14 @@ impl Connection {
         self.ledger.statements.unnamed = Unnamed::Absent;
         let exchange = async {
             self.stream.write_all(&message).await?;
-            let (mut late, mut bytes, mut answered) = (0, Vec::new(), false);
+            let (mut late, mut inbox, mut answered) = (0, BytesMut::new(), false);
             loop {
-                while let Some(head) = frame::head(&bytes).map_err(|_| AskError::Protocol)? {
-                    if bytes.len() < head.total {
-                        break;
-                    }
-                    match head.tag {
-                        b::EMPTY_QUERY_RESPONSE => answered = true,
-                        b::READY_FOR_QUERY if answered => return Ok(late),
-                        b::READY_FOR_QUERY => late += 1,
-                        b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS => {}
-                        _ => return Err(AskError::Protocol),
-                    }
-                    bytes.drain(..head.total);
-                }
-                if self.stream.read_buf(&mut bytes).await? == 0 {
-                    return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+                match self.next_message(&mut inbox).await?.0 {
+                    b::EMPTY_QUERY_RESPONSE => answered = true,
+                    b::READY_FOR_QUERY if answered => return Ok(late),
+                    b::READY_FOR_QUERY => late += 1,
+                    b::NOTICE_RESPONSE | b::NOTIFICATION_RESPONSE | b::PARAMETER_STATUS => {}
+                    _ => return Err(AskError::Protocol),
                 }
             }
         };
@@ -98,23 +90,27 @@ impl Connection {
 
     async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
         let mut gathering = Gathering::default();
-        let (mut bytes, mut ready) = (Vec::with_capacity(4096), false);
+        let (mut inbox, mut ready) = (BytesMut::with_capacity(4096), false);
+        while !ready || !inbox.is_empty() {
+            let (tag, body) = self.next_message(&mut inbox).await?;
+            ready |= self.take(tag, &body, ready, &mut gathering)?;
+        }
+        gathering.answer()
+    }
+
+    /// The next message's type and body; `inbox` holds what was read beyond it.
+    async fn next_message(&mut self, inbox: &mut BytesMut) -> Result<(u8, BytesMut), AskError> {
         loop {
-            if self.stream.read_buf(&mut bytes).await? == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            let head = frame::head(inbox).map_err(|_| AskError::Protocol)?;
+            if let Some(head) = head.filter(|head| head.total <= inbox.len()) {
+                let body = inbox.split_to(head.total).split_off(HEAD);
+                return Ok((head.tag, body));
             }
-            let mut used = 0;
-            while let Some(head) = frame::head(&bytes[used..]).map_err(|_| AskError::Protocol)? {
-                let Some(message) = bytes.get(used..used + head.total) else { break };
-                used += head.total;
-                ready |= self.take(head.tag, &message[HEAD..], ready, &mut gathering)?;
-            }
-            if ready && used == bytes.len() {
-                return gathering.answer();
-            }
-            bytes.drain(..used);
-            if bytes.len() > LONGEST {
+            if inbox.len() > LONGEST {
                 return Err(AskError::Protocol);
+            }
+            if self.stream.read_buf(inbox).await? == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
             }
         }
     }

@@ -137,7 +137,8 @@ pub(super) fn whole(up: &Lane) -> Option<Frame<'_>> {
     (frame.is_whole() || Lane::must_stream(frame.total)).then_some(frame)
 }
 
-fn check_tag(tag: u8) -> Result<(), Fault> {
+/// Whether a client may send a message of this type at all.
+pub fn check_tag(tag: u8) -> Result<(), Fault> {
     match tag {
         f::QUERY
         | f::PARSE
@@ -149,12 +150,14 @@ fn check_tag(tag: u8) -> Result<(), Fault> {
         | f::FLUSH
         | f::COPY_DATA
         | f::COPY_DONE
-        | f::COPY_FAIL => Ok(()),
+        | f::COPY_FAIL
+        | f::SYNC
+        | f::TERMINATE => Ok(()),
         _ => Err(unexpected(tag)),
     }
 }
 
 /// A message type that no client may send here.
-pub fn unexpected(tag: u8) -> Fault {
+fn unexpected(tag: u8) -> Fault {
     Fault::ProtocolViolation(format!("invalid frontend message type {tag}"))
 }
