@@ -223,10 +223,13 @@ impl Client {
         let (shared, mode) = (self.home.shared.clone(), self.home.mode);
         let touched =
             !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
-        let sticky = self.state.pins.is_sticky() || self.state.touch.effects.intersects(UNCLEARABLE);
+        // What was done since the last settling hasn't been asked for; a slot may be there.
+        let unsettled = self.state.touch.effects;
+        self.state.pins.stick(unsettled);
+        let uncleared = self.state.pins.outlive_discard() || unsettled.intersects(Effects::SLOT);
         drop(self);
         if let Some(lease) = lease
-            && !sticky
+            && !uncleared
             && !mid_request
         {
             recover(lease, touched, &shared).await;
@@ -234,15 +237,6 @@ impl Client {
         fault
     }
 }
-
-/// Effects that DISCARD ALL doesn't undo.
-const UNCLEARABLE: Effects = Effects::SEED
-    .or(Effects::LOAD)
-    .or(Effects::EXTCONN)
-    .or(Effects::SLOT)
-    .or(Effects::ORIGIN)
-    .or(Effects::BACKUP)
-    .or(Effects::PL_GLOBALS);
 
 /// Brings a server whose client went back to a clean state, by the cheapest means that suffices. One that is in the
 /// middle of something is ended instead: dropping the lease cancels what it runs.

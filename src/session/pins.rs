@@ -114,8 +114,9 @@ impl Pins {
         Self { residue, unknown: false, ..self }
     }
 
-    pub fn is_sticky(&self) -> bool {
-        !self.sticky.is_empty()
+    /// Whether `DISCARD ALL` leaves something of this in the session, so that only the session's end clears it.
+    pub fn outlive_discard(&self) -> bool {
+        !self.sticky.is_empty() || self.residue.temporary_slots > 0
     }
 
     pub fn is_empty(&self) -> bool {
@@ -154,12 +155,12 @@ mod tests {
     fn only_what_nothing_shows_sticks() {
         let mut pins = Pins::default();
         pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP);
-        assert!(pins.is_empty() && !pins.is_sticky());
+        assert!(pins.is_empty() && !pins.outlive_discard());
         for (effect, reason) in STICKY {
             let mut pins = Pins::default();
             pins.stick(effect | Effects::GUC);
             assert_eq!(reasons(pins), [reason]);
-            assert!(pins.is_sticky());
+            assert!(pins.outlive_discard());
             assert_eq!(reasons(pins.counted(Residue::default())), [reason], "no count ends it");
         }
     }

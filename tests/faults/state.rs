@@ -1,5 +1,7 @@
 //! F: state, and modes of pools.
 
+use pgweir::demo::cluster::Recipe;
+
 use super::house::{House, ask, row};
 
 #[test]
@@ -112,5 +114,22 @@ fn f98b_more_statements_than_a_server_keeps() {
     let kept = row(&mut client, "select count(*) from pg_prepared_statements where name ~ '^_pgweir_[0-9]'");
     assert!(kept == "DataRow [\"2\"]" || kept == "DataRow [\"3\"]", "{kept}");
     drop(client);
+    house.all_is_well();
+}
+
+#[test]
+fn f80b_a_temporary_slot_ends_with_its_client() {
+    let settings = vec!["wal_level = replica".to_owned(), "max_wal_senders = 5".to_owned()];
+    let house = House::with(Recipe { settings, ..Recipe::default() }, "[pool]\nsize = 1");
+    let mut director = house.director();
+    ask(&mut director, "alter role app replication");
+    let mut client = house.client();
+    row(&mut client, "select pg_create_physical_replication_slot('mark', false, true)");
+    assert_eq!(row(&mut director, "select count(*) from pg_replication_slots"), "DataRow [\"1\"]");
+    // The server is pinned by now, so nothing but the count says that there is a slot.
+    row(&mut client, "select 1");
+    drop(client);
+    assert_eq!(row(&mut house.client(), "select 'next'"), "DataRow [\"next\"]");
+    assert_eq!(row(&mut director, "select count(*) from pg_replication_slots"), "DataRow [\"0\"]");
     house.all_is_well();
 }
