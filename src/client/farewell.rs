@@ -251,11 +251,9 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
         if lease.ask("DISCARD ALL").await.is_err() {
             return lease.close();
         }
-        let plain = shared.settings.plain().clone();
-        lease.ledger.settings = Some(plain);
+        lease.wear(shared.settings.plain().clone());
         lease.ledger.questions = 0;
         lease.ledger.statements.retain(|_| false);
-        lease.set_label(crate::pool::key::Label::BASELINE);
     }
     if let Ok(clean) = clean::prove(&lease.ledger, true) {
         lease.release(clean, crate::pool::accounts::Tally::default());

@@ -12,7 +12,6 @@ use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
 use crate::server::lease::Lease;
 use crate::server::lend::Checkout;
-use crate::session::settings::replay;
 use crate::wire::fault::Fault;
 use crate::wire::write;
 
@@ -71,16 +70,10 @@ impl Client {
     /// Makes a server the client's own: the settings that it has set, and what it was told. A server that can't be
     /// made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
-        let wanted = &self.state.settings;
-        if lease.ledger.settings.as_ref().is_none_or(|there| there.id != wanted.id) {
-            let there = lease.ledger.settings.take();
-            let difference = there.and_then(|there| replay(&there.overrides, &wanted.overrides));
-            if let Some(sql) = difference {
-                lease.ask(&sql).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
-            }
-            lease.ledger.settings = Some(wanted.clone());
-            lease.set_label(Label(wanted.id));
-        }
+        lease
+            .restore(&self.state.settings)
+            .await
+            .map_err(|error| Fault::ReplayFailed(error.to_string()))?;
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }

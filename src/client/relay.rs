@@ -37,8 +37,6 @@ pub(super) struct Client {
     pub card: Arc<Card>,
     pub home: Arc<Home>,
     pub profile: Arc<Profile>,
-    /// What RESET gives back to `application_name`, which is no part of the profile.
-    pub application_name: Option<Box<str>>,
     /// Where it was served last.
     pub last: Option<ServerId>,
     /// None while there is no byte to hold.

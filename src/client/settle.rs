@@ -4,14 +4,12 @@
 use super::duplex::{End, Loss};
 use super::relay::Client;
 use crate::pool::accounts::Tally;
-use crate::pool::key::Label;
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
+use crate::session::client::APPLICATION_NAME;
 use crate::session::settle::{Answers, Questions};
-
-const APPLICATION_NAME: &str = "application_name";
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
@@ -93,8 +91,8 @@ impl Client {
         }
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
-            match ask(lease, &questions).await {
-                Ok(answers) => self.take_answers(lease, &questions, &answers),
+            match self.ask_and_learn(lease, &questions).await {
+                Ok(()) => {}
                 // The client's own statement_timeout, perhaps; the next settling asks again.
                 Err(error) if error.is_harmless() => self.state.pins.unknown = true,
                 Err(_) => return Err(End::ServerGone(Loss::Silent)),
@@ -105,23 +103,35 @@ impl Client {
         Ok(())
     }
 
+    async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
+        let answers = ask(lease, questions).await?;
+        self.take_answers(lease, questions, &answers);
+        self.keep_application_name(lease).await
+    }
+
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
-        let interner = &self.home.shared.settings;
-        let there = interner.intern(after.clone());
-        lease.set_label(Label(there.id));
-        lease.ledger.settings = Some(there.clone());
-        self.state.settings = match &self.application_name {
-            Some(name) if !after.values.contains_key(APPLICATION_NAME) => {
-                let mut own = after;
-                own.values.insert(APPLICATION_NAME.into(), name.clone());
-                interner.intern(own)
-            }
-            _ => there,
-        };
+        let settings = self.home.shared.settings.intern(after);
+        lease.wear(settings.clone());
+        self.state.settings = settings;
         self.state.pins = answers.pins(self.state.pins);
         self.state.told = lease.ledger.params.clone();
+    }
+
+    /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
+    async fn keep_application_name(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        let now = &self.state.settings.overrides;
+        let Some(own) = &self.state.application_name else { return Ok(()) };
+        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own) {
+            return Ok(());
+        }
+        let mut wanted = now.clone();
+        wanted.values.insert(APPLICATION_NAME.into(), own.clone());
+        self.state.settings = self.home.shared.settings.intern(wanted);
+        lease.restore(&self.state.settings).await?;
+        self.state.told = lease.ledger.params.clone();
+        Ok(())
     }
 
     fn pin_or_unpin(&mut self, lease: &Lease, was_pinned: bool) {

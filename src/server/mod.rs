@@ -10,6 +10,7 @@ pub mod lease;
 pub mod lend;
 pub mod open;
 pub mod pools;
+pub mod restore;
 pub mod upstream;
 
 #[cfg(test)]

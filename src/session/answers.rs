@@ -2,6 +2,7 @@
 
 use memchr::memmem;
 
+use super::client::APPLICATION_NAME;
 use super::exchange::{Exchange, Judged, ServerViolation};
 use super::replies::{About, Fate, Reply, Slot};
 use super::server::Tx;
@@ -82,11 +83,29 @@ impl Exchange<'_> {
         let Reply::Aside { ours } = self.server.receive(b::PARAMETER_STATUS)? else { return Ok(Pass::On) };
         let frame = self.down.frame()?.expect("judged just now");
         let name = self.server.report(frame.body)?;
-        if !ours && self.shared.limits.track_state {
-            // If no text told of it, a function did it, or the server's configuration changed.
-            self.client.touch.add_name(&name);
+        if ours {
+            return Ok(Pass::Drop);
         }
-        Ok(if ours { Pass::Drop } else { Pass::On })
+        if !self.shared.limits.track_state {
+            return Ok(Pass::On);
+        }
+        // If no text told of it, a function did it, or the server's configuration changed.
+        self.client.touch.add_name(&name);
+        Ok(if name == APPLICATION_NAME { self.application_name() } else { Pass::On })
+    }
+
+    /// RESET gives the server's name, which is none, where the client's own is meant, which it will get.
+    fn application_name(&mut self) -> Pass {
+        let now = self.server.params.get(APPLICATION_NAME).unwrap_or_default();
+        let (pass, now) = match self.client.application_name.as_deref() {
+            Some(own) if now.is_empty() => (Pass::Drop, own),
+            _ => (Pass::On, now),
+        };
+        if pass == Pass::Drop && self.client.told.get(APPLICATION_NAME) != Some(now) {
+            write::parameter_status(self.down.out(), APPLICATION_NAME.as_bytes(), now.as_bytes());
+        }
+        self.client.told.set(APPLICATION_NAME, now, &self.server.hasher);
+        pass
     }
 
     fn ready(&mut self) -> Result<Pass, ServerViolation> {

@@ -11,11 +11,16 @@ use super::statements::shared::Statement;
 use crate::sql::{Analysis, Effects};
 use crate::wire::fault::Fault;
 
+/// The only startup parameter that is no part of the profile: it is set on whatever server a client gets.
+pub const APPLICATION_NAME: &str = "application_name";
+
 #[derive(Debug)]
 pub struct ClientState {
     pub statements: ClientStatements,
     /// What it has set, as PostgreSQL last confirmed.
     pub settings: Arc<Settings>,
+    /// What RESET gives back to [`APPLICATION_NAME`].
+    pub application_name: Option<Box<str>>,
     /// The parameters as it was last told.
     pub told: Params,
     pub touch: Touch,
@@ -28,10 +33,11 @@ pub struct ClientState {
 }
 
 impl ClientState {
-    pub fn new(settings: Arc<Settings>, told: Params) -> Self {
+    pub fn new(settings: Arc<Settings>, told: Params, application_name: Option<Box<str>>) -> Self {
         Self {
             statements: ClientStatements::default(),
             settings,
+            application_name,
             told,
             touch: Touch::default(),
             pins: Pins::default(),

@@ -28,7 +28,7 @@ impl Hand {
         let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits };
         let plain = shared.settings.plain();
         Self {
-            client: ClientState::new(plain.clone(), Params::default()),
+            client: ClientState::new(plain.clone(), Params::default(), None),
             server: Self::ledger(&shared),
             up: Lane::default(),
             down: Lane::default(),

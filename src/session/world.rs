@@ -160,7 +160,7 @@ impl World {
         let shared =
             Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits: LIMITS };
         let client = |script: Vec<Act>| Client {
-            state: ClientState::new(shared.settings.plain().clone(), Params::default()),
+            state: ClientState::new(shared.settings.plain().clone(), Params::default(), None),
             script: script.into(),
             pending: VecDeque::new(),
             pair: None,
