@@ -38,6 +38,16 @@ SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
 /// gives. (`pg_settings.reset_val` has no units, so it couldn't be compared with the other answers.)
 pub const BASELINE: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings";
 
+/// Sets what an ordinary user may set of `values`: a list of `('name','value')`, names in lower case.
+pub fn set_where_allowed(values: &str) -> String {
+    format!(
+        "SELECT pg_catalog.set_config(s.name, wanted.value, false)
+ FROM (VALUES {values}) AS wanted(name, value)
+ JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) wanted.name
+ WHERE s.context OPERATOR(pg_catalog.=) 'user'"
+    )
+}
+
 /// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user; NULL if nothing.
 pub const DEFAULTS: &str = "\
 SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', setdatabase, setrole, setconfig), ';'

@@ -19,17 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
-use super::deadline::Deadlines;
 use super::half_open::HalfOpen;
+use super::house::Home;
 use super::working::Working;
-use crate::meter::counters::Counters;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
-use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared};
+use crate::session::exchange::{Exchange, Judged, ServerViolation};
 use crate::session::server::Tx;
+use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::Lane;
 
@@ -70,13 +70,10 @@ pub(super) struct Duplex<'a> {
     pub half_open: &'a mut HalfOpen,
     pub server: &'a mut Connection,
     pub state: &'a mut ClientState,
-    pub shared: &'a Shared,
+    pub home: &'a Home,
     pub lanes: &'a mut Working,
     pub card: &'a Arc<Card>,
-    pub counters: &'a Counters,
     pub clock: &'a mut Clock,
-    pub deadlines: &'a Deadlines,
-    pub mode: Mode,
 }
 
 impl Duplex<'_> {
@@ -110,7 +107,7 @@ impl Duplex<'_> {
 
     /// In statement mode no transaction outlives its statement.
     fn check_statement_mode(&self) -> Result<(), End> {
-        match self.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
+        match self.home.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
             true => Err(End::Fault(Fault::StatementMode)),
             false => Ok(()),
         }
@@ -165,8 +162,18 @@ impl Duplex<'_> {
                 Err(fault) => return Err(End::Fault(fault)),
             }
         }
-        self.lanes.worked |= moved;
+        if moved {
+            self.lanes.worked = true;
+            self.make_way();
+        }
         Ok(moved)
+    }
+
+    /// PostgreSQL refuses some statements while our idle servers use a database.
+    fn make_way(&self) {
+        if self.state.touch.effects.intersects(Effects::DATABASE) {
+            self.home.vacate.notify_one();
+        }
     }
 
     /// A server that takes nothing any more is found gone when it is read.
@@ -232,7 +239,7 @@ impl Duplex<'_> {
         Exchange {
             client: self.state,
             server: &mut self.server.ledger,
-            shared: self.shared,
+            shared: &self.home.shared,
             up: &mut self.lanes.up,
             down: &mut self.lanes.down,
             work: &mut self.lanes.work,
@@ -273,7 +280,7 @@ impl Duplex<'_> {
             return;
         }
         cancels.fetch_add(1, Ordering::Relaxed);
-        self.counters.cancels_sent.inc();
+        self.home.counters.cancels_sent.inc();
         let (card, host, connector) =
             (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
         tokio::spawn(async move {
@@ -302,7 +309,7 @@ impl Duplex<'_> {
             stalled: self.lanes.down.has_output(),
             resting: false,
         };
-        match self.clock.poll(cx, self.deadlines, doing) {
+        match self.clock.poll(cx, &self.home.deadlines, doing) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Entrance;
@@ -14,6 +15,7 @@ use super::deadline::Deadlines;
 use super::limits::ClientLimits;
 use super::login::Rules;
 use crate::auth::secret::Secret;
+use crate::catalog::Epochs;
 use crate::meter::counters::Counters;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::connect::Connector;
@@ -54,6 +56,9 @@ pub struct House {
     /// Passwords with which servers are logged in to, by user.
     pub passwords: HashMap<String, Secret>,
     pub pools: Pools,
+    pub epochs: Arc<Epochs>,
+    /// Rings when somebody may want a database that nobody else uses.
+    pub vacate: Arc<Notify>,
     pub connector: Arc<Connector>,
     pub limits: ClientLimits,
     pub deadlines: Deadlines,
@@ -73,6 +78,7 @@ pub struct Home {
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
     pub mode: Mode,
+    pub vacate: Arc<Notify>,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
 }
@@ -116,6 +122,7 @@ impl House {
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
+            epochs: self.epochs.clone(),
             limits: Limits {
                 statement_size: self.limits.statement_size as usize,
                 client_statements: self.limits.client_statements,
@@ -128,6 +135,7 @@ impl House {
         let pool = self.pools.get_or_start(database, user, || Blueprint {
             settings,
             upstream: found.upstream.clone(),
+            epochs: self.epochs.clone(),
             opener: Box::new(move |profile| {
                 let (source, on_upstream) = (source.clone(), on_upstream.clone());
                 Box::pin(async move {
@@ -137,8 +145,9 @@ impl House {
                 })
             }),
         });
-        let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
-        Arc::new(Home { pool, shared, known, mode, deadlines, counters })
+        let (vacate, deadlines, counters) =
+            (self.vacate.clone(), self.deadlines.clone(), self.counters.clone());
+        Arc::new(Home { pool, shared, known, mode, vacate, deadlines, counters })
     }
 
     fn source(

@@ -70,10 +70,7 @@ impl Client {
     /// Makes a server the client's own: the settings that it has set, and what it was told. A server that can't be
     /// made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
-        lease
-            .restore(&self.state.settings)
-            .await
-            .map_err(|error| Fault::ReplayFailed(error.to_string()))?;
+        lease.restore(&self.state.settings).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }

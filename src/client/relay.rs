@@ -131,13 +131,10 @@ impl Client {
             half_open: &mut self.half_open,
             server: lease,
             state: &mut self.state,
-            shared: &self.home.shared,
+            home: &self.home,
             lanes: self.lanes.get_or_insert_with(Working::take),
             card: &self.card,
-            counters: &self.home.counters,
             clock: &mut self.clock,
-            deadlines: &self.home.deadlines,
-            mode: self.home.mode,
         }
     }
 }

@@ -123,7 +123,8 @@ impl Client {
     async fn keep_application_name(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         let now = &self.state.settings.overrides;
         let Some(own) = &self.state.application_name else { return Ok(()) };
-        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own) {
+        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own)
+        {
             return Ok(());
         }
         let mut wanted = now.clone();

@@ -13,6 +13,7 @@ use tokio::runtime::Builder;
 
 use super::drain::Strings;
 use super::signals::Signals;
+use super::vacate;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
 use crate::client::card::{self, Registry};
@@ -106,6 +107,7 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
+        tokio::spawn(vacate::on_demand(house.clone()));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
@@ -129,6 +131,8 @@ fn build(plan: &Plan, strings: &Strings) -> Result<House, StartError> {
         databases: databases(plan),
         passwords: plan.users.secrets.clone(),
         pools: Pools::new(plan.totals.clone()),
+        epochs: Arc::default(),
+        vacate: Arc::default(),
         connector: Arc::new(Connector { dialer: Dialer::new(TcpOptions::default()), deriver }),
         limits: plan.client_limits.clone(),
         deadlines: plan.deadlines.clone(),

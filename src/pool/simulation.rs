@@ -484,7 +484,7 @@ impl Pool {
     }
 
     fn tick(&mut self, now: Instant, dead: &HashSet<Server>) {
-        self.core.sweep_idle(now, |server| !dead.contains(server));
+        self.core.sweep_idle(now, |_, server| !dead.contains(server));
         self.core.expire(now);
         self.alarm = self.core.next_deadline(now);
         assert!(self.alarm.is_none_or(|at| at > now), "an alarm in the past would spin");

@@ -74,7 +74,7 @@ impl Postgres {
             let postgres = Arc::clone(&postgres);
             Box::pin(async move { postgres.open().await })
         };
-        Blueprint { settings, upstream: Arc::new(upstream), opener: Box::new(opener) }
+        Blueprint { settings, upstream: Arc::new(upstream), opener: Box::new(opener), epochs: Arc::default() }
     }
 
     async fn open(self: Arc<Self>) -> Result<Box<Session>, OpenError> {

@@ -117,6 +117,10 @@ impl Exchange<'_> {
         };
         if tx == Tx::Idle && pass == Pass::On {
             self.work.transactions += 1;
+            // Before the client hears of it: whoever logs in afterwards must find it changed.
+            if self.client.touch.effects.intersects(Effects::DEFAULTS) {
+                self.shared.epochs.defaults_changed();
+            }
         }
         self.server.tx = tx;
         if self.server.replies.is_empty() {

@@ -16,6 +16,7 @@ use super::segments::Segments;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::{Registry, Stamp, Statement, StatementId};
+use crate::catalog::Epochs;
 use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
 use crate::wire::lane::Lane;
 use crate::wire::sqlstate::SqlState;
@@ -26,6 +27,8 @@ use crate::wire::write;
 pub struct Shared {
     pub statements: Registry,
     pub settings: Interner,
+    /// Of the process: what one client changes may concern every pool.
+    pub epochs: Arc<Epochs>,
     pub limits: Limits,
 }
 
@@ -91,6 +94,10 @@ pub enum ServerViolation {
     Status(u8),
 }
 
+/// Signs that count even if the session's state isn't tracked.
+const UNTRACKED: Effects =
+    Effects::STMT_REF.or(Effects::DEALLOCATE_ALL).or(Effects::DEFAULTS).or(Effects::DATABASE);
+
 impl Exchange<'_> {
     /// Notes a message for the server that isn't about a statement of ours.
     pub(super) fn sent(&mut self, awaits: Awaits, fate: Fate, undo: Undo) {
@@ -144,8 +151,8 @@ impl Exchange<'_> {
     pub(super) fn analyse(&self, text: &[u8], extent: Extent) -> Analysis {
         let mut analysis = analyse(text, self.server.params.dialect(), extent, &NoWords);
         if !self.shared.limits.track_state {
-            // Names of statements are exchanged all the same.
-            analysis.effects = analysis.effects & Effects::STMT_REF.or(Effects::DEALLOCATE_ALL);
+            // What isn't the session's own state matters all the same.
+            analysis.effects = analysis.effects & UNTRACKED;
             analysis.names.clear();
         } else if self.client.touch.changes_dialect() {
             analysis.effects |= Effects::OPAQUE;

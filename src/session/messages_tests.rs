@@ -25,7 +25,12 @@ struct Hand {
 
 impl Hand {
     fn new(limits: Limits) -> Self {
-        let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            epochs: std::sync::Arc::default(),
+            limits,
+        };
         let plain = shared.settings.plain();
         Self {
             client: ClientState::new(plain.clone(), Params::default(), None),

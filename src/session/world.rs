@@ -157,8 +157,12 @@ pub(super) const LIMITS: Limits =
 
 impl World {
     pub(super) fn new(servers: usize, kept: u32, seed: u64, scripts: Vec<Vec<Act>>) -> Self {
-        let shared =
-            Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits: LIMITS };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            epochs: std::sync::Arc::default(),
+            limits: LIMITS,
+        };
         let client = |script: Vec<Act>| Client {
             state: ClientState::new(shared.settings.plain().clone(), Params::default(), None),
             script: script.into(),

@@ -85,9 +85,9 @@ enum Kind {
     /// Its first word is still to come.
     Unbegun,
     Create,
-    /// `ALTER ROLE | USER | DATABASE`.
-    AlterDefaults,
     Declare,
+    /// `GRANT` or `REVOKE`.
+    Grant,
     Other,
 }
 
@@ -179,10 +179,16 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Keyword::Declare => return Kind::Declare,
             Keyword::Do => self.anonymous_block(),
             Keyword::Create => return self.create(),
-            Keyword::Alter => return self.alter(),
+            Keyword::Alter => self.alter(),
+            Keyword::Drop => {
+                self.found.effects |= Effects::DDL;
+                self.of_sessions_to_come();
+            }
+            Keyword::Grant => return Kind::Grant,
             Keyword::Update => self.update = true,
             Keyword::As
             | Keyword::Case
+            | Keyword::Database
             | Keyword::Insert
             | Keyword::Into
             | Keyword::Merge
@@ -214,9 +220,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             (Keyword::With, Kind::Declare) if self.lexer.accept("hold") => {
                 self.found.effects |= Effects::CURSOR
             }
-            (Keyword::Set | Keyword::Reset, Kind::AlterDefaults) if self.depth == 0 => {
-                self.found.effects |= Effects::DEFAULTS;
-            }
+            (Keyword::Database, Kind::Grant) => self.found.effects |= Effects::DEFAULTS,
             (Keyword::Execute, Kind::Create) if self.previous == Some(Keyword::As) => {
                 self.reference(Use::Execute);
             }
@@ -309,16 +313,24 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }
+        self.of_sessions_to_come();
         Kind::Create
     }
 
-    fn alter(&mut self) -> Kind {
+    fn alter(&mut self) {
         self.found.effects |= Effects::DDL;
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }
-        let defaults =
-            self.lexer.accept("role") || self.lexer.accept("user") || self.lexer.accept("database");
-        if defaults { Kind::AlterDefaults } else { Kind::Other }
+        self.of_sessions_to_come();
+    }
+
+    /// Behind `CREATE`, `ALTER` or `DROP`: whether this is about roles or databases.
+    fn of_sessions_to_come(&mut self) {
+        if self.lexer.accept("database") {
+            self.found.effects |= Effects::DATABASE | Effects::DEFAULTS;
+        } else if ["role", "user", "group", "system"].iter().any(|word| self.lexer.accept(word)) {
+            self.found.effects |= Effects::DEFAULTS;
+        }
     }
 }

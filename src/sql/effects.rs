@@ -70,7 +70,7 @@ effects! {
     OPAQUE = 23;
     /// The types of results may change.
     DDL = 24;
-    /// `ALTER ROLE | DATABASE … SET | RESET`: what new sessions begin with may change.
+    /// What new sessions begin with may change, or who may begin one: roles, databases, privileges on databases.
     DEFAULTS = 25;
     /// `pg_backend_pid()`.
     PID = 26;
@@ -83,6 +83,8 @@ effects! {
     COPY = 29;
     /// More than one statement.
     MULTI = 30;
+    /// `CREATE | ALTER | DROP DATABASE`: may want a database that nobody else uses.
+    DATABASE = 31;
 }
 
 impl Effects {

@@ -81,7 +81,9 @@ pub enum Ended {
     /// A pool that is worse off needs its place.
     Yielded,
     Drained,
-    /// The connection was found dead.
+    /// No client has the pool, and its database may be wanted for something else.
+    Vacated,
+    /// The connection was found dead, or no client can come for it any more.
     Dead,
 }
 

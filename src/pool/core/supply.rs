@@ -38,8 +38,15 @@ impl<S, W: Clone> Core<S, W> {
         self.forget(now, permit);
     }
 
-    /// The backend of a closed server has really ended, or a connect was never tried.
+    /// The backend of a closed server has really ended.
     pub fn gone(&mut self, now: Instant, permit: Permit) {
+        self.forget(now, permit);
+    }
+
+    /// No connect was tried, since nobody has the profile any more.
+    pub fn withdrawn(&mut self, now: Instant, permit: Permit) {
+        let profile = self.slot(permit.0).profile;
+        self.habit = self.habit.filter(|habit| *habit != profile);
         self.forget(now, permit);
     }
 
@@ -57,9 +64,10 @@ impl<S, W: Clone> Core<S, W> {
         }
     }
 
-    /// Closes the idle servers that `alive` denies.
-    pub fn sweep_idle(&mut self, now: Instant, mut alive: impl FnMut(&mut S) -> bool) {
-        while let Some(at) = self.idle.find(|resting| !alive(&mut resting.held.server)) {
+    /// Closes the idle servers that `keep` denies.
+    pub fn sweep_idle(&mut self, now: Instant, mut keep: impl FnMut(ProfileId, &mut S) -> bool) {
+        while let Some(at) = self.idle.find(|resting| !keep(resting.held.profile(), &mut resting.held.server))
+        {
             let held = self.idle.remove(at);
             self.close(now, held, Ended::Dead);
         }

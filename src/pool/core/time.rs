@@ -89,6 +89,12 @@ impl<S, W: Clone> Core<S, W> {
         self.upkeep(now);
     }
 
+    /// Nobody uses the pool: its idle servers end, and it opens none before it is asked again.
+    pub fn vacate(&mut self, now: Instant) {
+        self.habit = None;
+        self.close_idle(now, Ended::Vacated);
+    }
+
     /// The accounts as of now. Database, user and clients are the caller's to fill in.
     pub fn snapshot(&mut self, now: Instant) -> PoolSnapshot {
         PoolSnapshot {
