@@ -15,6 +15,8 @@ mod neighbours;
 mod network;
 #[path = "faults/network_proxy.rs"]
 mod network_proxy;
+#[path = "faults/pins.rs"]
+mod pins;
 #[path = "faults/process.rs"]
 mod process;
 #[path = "faults/servers.rs"]

@@ -307,7 +307,7 @@ impl Duplex<'_> {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.lanes.down.has_output(),
-            resting: false,
+            ..Doing::default()
         };
         match self.clock.poll(cx, &self.home.deadlines, doing) {
             Poll::Pending => Ok(Poll::Pending),

@@ -221,7 +221,8 @@ impl Client {
     }
 
     fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        self.poll_overdue(cx, Doing { resting: true, ..Doing::default() })
+        let session_may_rest = self.state.settings.idle_timeout;
+        self.poll_overdue(cx, Doing { resting: true, session_may_rest, ..Doing::default() })
     }
 
     /// A client without a server that takes too long is ended.

@@ -16,7 +16,7 @@ impl Client {
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
         let track = self.home.shared.limits.track_state;
         let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
-        if stays || !self.state.pins.is_empty() {
+        if stays || !self.state.pins.is_empty() || self.state.settings.idle_timeout.is_some() {
             return Some(lease);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
@@ -43,6 +43,12 @@ impl Client {
             self.working().down.out().extend_from_slice(&notifications);
             lease.tally(self.tally());
             return Ok(Some(lease));
+        }
+        if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
+            && lease.restore(&resting).await.is_err()
+        {
+            lease.close();
+            return Ok(None);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
             Ok(clean) => lease.release(clean, self.tally()),

@@ -312,7 +312,7 @@ fn a_wait_ends_at_its_deadline() {
     assert_eq!(pool.core.next_deadline(pool.now), Some(pool.now + ms(60)));
     pool.pass(ms(60));
     assert_eq!(pool.core.next_wake(), Some(1));
-    assert_eq!(pool.refused(first), Refusal::QueueTimeout { waited: ms(100), size: 1, pinned: 0 });
+    assert_eq!(pool.refused(first), Refusal::QueueTimeout { waited: ms(100), size: 1, pins: vec![] });
     assert!(matches!(pool.core.collect(second, &0), Checkout::Queued(_)));
 }
 

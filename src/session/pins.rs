@@ -143,6 +143,14 @@ impl Pins {
     }
 }
 
+/// The reasons, as in `advisory_lock, temporary_object`.
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<&str> = self.reasons().map(Reason::as_str).collect();
+        f.write_str(&reasons.join(", "))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

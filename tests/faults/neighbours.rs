@@ -79,7 +79,7 @@ fn bob(house: &House) -> std::io::Result<Client> {
 }
 
 fn is_out(house: &House, why: &str) {
-    let refused = bob(house).err().expect("no login").to_string();
+    let refused = bob(house).map(drop).expect_err("no login").to_string();
     assert!(refused.contains(why), "{refused}");
     let mut director = house.director();
     eventually("no server of his is left", || {

@@ -43,7 +43,7 @@ pub enum Refusal {
     #[error("all {size} servers are busy and {limit} clients wait already")]
     QueueFull { size: u32, limit: u32 },
     #[error("no server became free within {} s", .waited.as_secs_f32())]
-    QueueTimeout { waited: Duration, size: u32, pinned: u32 },
+    QueueTimeout { waited: Duration, size: u32, pins: Vec<&'static str> },
     #[error("the server can't be reached: {why}")]
     Unreachable { why: Arc<str> },
     /// PostgreSQL's own words about this login or its startup parameters.

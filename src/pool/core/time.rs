@@ -160,7 +160,7 @@ impl<S, W: Clone> Core<S, W> {
             _ => self.health.unreachable(self.accounts.live()).unwrap_or_else(|| Refusal::QueueTimeout {
                 waited: self.settings.queue_timeout,
                 size: self.target(),
-                pinned: self.accounts.count(State::Pinned),
+                pins: self.pins().collect(),
             }),
         };
         let first = self.queue.first_line(|_, _| true);
