@@ -156,7 +156,7 @@ mod tests {
         ];
         let routines = Routines::read(&definitions, &[]);
         let of = |text: &str| analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &routines).effects;
-        assert_eq!(of("INSERT INTO public.t VALUES (42)"), Effects::GUC_ALL);
+        assert_eq!(of("UPDATE public.t SET a = 42"), Effects::GUC_ALL);
         assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::COPY);
         assert_eq!(of("SELECT 't' FROM u"), Effects::NONE);
     }

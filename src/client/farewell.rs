@@ -231,8 +231,9 @@ impl Client {
             lanes.give_back();
         }
         let (shared, mode) = (self.home.shared.clone(), self.home.mode);
-        let touched =
-            !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
+        let touched = !self.state.pins.of_others().is_empty()
+            || self.state.touch.needs_settling()
+            || mode == Mode::Session;
         // What was done since the last settling hasn't been asked for; a slot may be there.
         let unsettled = self.state.touch.effects;
         self.state.pins.stick(unsettled);

@@ -24,6 +24,7 @@ use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
 use crate::server::upstream::Upstream;
 use crate::session::exchange::{Limits, Shared};
+use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
 
@@ -122,6 +123,7 @@ impl House {
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
+            sequences: Sequences::new(settings.sequences),
             epochs: self.epochs.clone(),
             limits: Limits {
                 statement_size: self.limits.statement_size as usize,

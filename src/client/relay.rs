@@ -23,6 +23,7 @@ use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
+use crate::session::pins::Hold;
 use crate::session::requests::check_tag;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -122,7 +123,19 @@ impl Client {
     async fn exchange(&mut self, lease: &mut Lease) -> End {
         self.working().worked = false;
         // Borrowed anew in each poll: a client that waits keeps no pointers to itself.
-        poll_fn(|cx| self.duplex(lease).poll(cx)).await
+        poll_fn(|cx| match self.gives_back(lease) {
+            true => Poll::Ready(End::Rest),
+            false => self.duplex(lease).poll(cx),
+        })
+        .await
+    }
+
+    /// Whether the client keeps a server that it can do without, asks nothing of it, and others wait for it.
+    fn gives_back(&self, lease: &Lease) -> bool {
+        matches!(self.state.pins.hold(), Some(Hold::Convenient(_)))
+            && lease.ledger.is_at_rest()
+            && self.holds_nothing()
+            && lease.is_asked_back()
     }
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {

@@ -4,18 +4,25 @@
 use super::duplex::{End, Loss};
 use super::relay::Client;
 use crate::pool::accounts::Tally;
+use crate::pool::core::Pin;
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::client::APPLICATION_NAME;
+use crate::session::pins::{Hold, Reason};
+use crate::session::sequences::Keep;
 use crate::session::settle::{Answers, Questions};
+use crate::sql::Effects;
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
         let track = self.home.shared.limits.track_state;
-        let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
+        let effects = self.state.touch.effects;
+        let stays = self.home.mode == Mode::Session
+            || (track && self.state.touch.needs_settling())
+            || self.home.shared.sequences.keep(effects) != Keep::No;
         if stays || !self.state.pins.is_empty() || self.state.settings.idle_timeout.is_some() {
             return Some(lease);
         }
@@ -84,12 +91,10 @@ impl Client {
     }
 
     async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
+        let held = self.state.pins.hold();
+        self.keep_sequences(lease, held);
         let touch = &self.state.touch;
-        let pinned = !self.state.pins.is_empty();
-        if !touch.needs_settling() && !pinned {
-            self.state.touch.clear();
-            return Ok(());
-        }
+        let pinned = held.is_some();
         let before = &self.state.settings.overrides;
         let mut questions = Questions::of(touch, before, pinned);
         if self.state.pins.unknown {
@@ -105,8 +110,20 @@ impl Client {
             }
         }
         self.state.touch.clear();
-        self.pin_or_unpin(lease, pinned);
+        self.pin_or_unpin(lease, held);
         Ok(())
+    }
+
+    /// Values of sequences can't be asked for, so what was done says whether they are worth a server.
+    fn keep_sequences(&mut self, lease: &Lease, held: Option<Hold>) {
+        let effects = self.state.touch.effects;
+        let given_up = effects.contains(Effects::DISCARD_ALL)
+            || matches!(held, Some(Hold::Convenient(_))) && lease.is_asked_back();
+        match self.home.shared.sequences.keep(effects) {
+            _ if given_up => self.state.pins.sequences = Keep::No,
+            Keep::No => {}
+            keep => self.state.pins.sequences = keep,
+        }
     }
 
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
@@ -141,14 +158,22 @@ impl Client {
         Ok(())
     }
 
-    fn pin_or_unpin(&mut self, lease: &Lease, was_pinned: bool) {
-        match self.state.pins.reasons().next() {
-            Some(reason) if !was_pinned => {
+    fn pin_or_unpin(&mut self, lease: &Lease, before: Option<Hold>) {
+        let hold = self.state.pins.hold();
+        if hold == before {
+            return;
+        }
+        match hold {
+            Some(Hold::Needed(reason)) => {
                 tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
-                lease.pin(reason.as_str());
+                lease.pin(Pin::needed(reason.as_str()));
             }
-            None if was_pinned => lease.unpin(),
-            _ => {}
+            Some(Hold::Convenient(keep)) => lease.pin(Pin {
+                reason: Reason::Sequence.as_str(),
+                is_replaced: keep == Keep::Yes,
+                yields: self.card.waker(),
+            }),
+            None => lease.unpin(),
         }
     }
 

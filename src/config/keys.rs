@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::secret::Secret;
 use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::session::sequences::Reliance;
 
 use super::address::{Addresses, Tcp};
 use super::measure::{Bytes, Span};
@@ -118,6 +119,9 @@ rows! {
         "mode" => mode: Word(MODES);
         /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
         "session_state" => session_state: Word(SESSION_STATES);
+        /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
+        /// so, goes on if a client of the pool is seen to ask, and stops if none does.
+        "sequences" => sequences: Word(RELIANCES);
         /// Servers that a pool may open.
         "size" => size: Count { min: 1, max: 100_000 };
         /// Servers kept open when idle, once the pool has been used.
@@ -213,6 +217,8 @@ pub struct UserKeys {
 
 const MODES: &[(&str, Mode)] =
     &[("transaction", Mode::Transaction), ("session", Mode::Session), ("statement", Mode::Statement)];
+const RELIANCES: &[(&str, Reliance)] =
+    &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
 const SESSION_STATES: &[(&str, SessionState)] =
     &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
 const METHODS: &[(&str, Method)] = &[

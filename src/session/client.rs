@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::params::Params;
 use super::pins::Pins;
 use super::replies::About;
+use super::sequences::Mark;
 use super::settings::Settings;
 use super::statements::client::ClientStatements;
 use super::statements::shared::Statement;
@@ -26,6 +27,8 @@ pub struct ClientState {
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
+    /// Its last use of a sequence.
+    pub sequences: Option<Mark>,
     /// Why its query is being cancelled, when it was not its own wish.
     pub cancel_reason: Option<Box<Fault>>,
     /// Portals whose texts name prepared statements. They end with their transaction.
@@ -41,6 +44,7 @@ impl ClientState {
             told,
             touch: Touch::default(),
             pins: Pins::default(),
+            sequences: None,
             cancel_reason: None,
             portals: None,
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::client::ClientState;
 use super::replies::{About, Awaits, Fate, Mismatch, Slot, Undo};
 use super::segments::Segments;
+use super::sequences::Sequences;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::{Registry, Stamp, Statement, StatementId};
@@ -27,6 +28,7 @@ use crate::wire::write;
 pub struct Shared {
     pub statements: Registry,
     pub settings: Interner,
+    pub sequences: Sequences,
     /// Of the process: what one client changes may concern every pool.
     pub epochs: Arc<Epochs>,
     pub limits: Limits,

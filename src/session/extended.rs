@@ -9,6 +9,7 @@ use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::requests::whole;
+use super::sequences::By;
 use super::statements::client::Held;
 use super::statements::server::{Rows, Unnamed};
 use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
@@ -148,6 +149,7 @@ impl Exchange<'_> {
                     }
                 };
                 self.client.touch.add(&held.statement.analysis);
+                self.mind_sequences(held.statement.analysis.effects, By::Bind);
                 self.bound(&portal, Some(&held.statement));
                 self.rebind(&portal, &id.server_name(), names, total);
                 self.sent_about(Awaits::Bind, id, name);
@@ -179,6 +181,7 @@ impl Exchange<'_> {
         let statement = self.client.statements.unnamed.as_ref().map(|held| held.statement.clone());
         if let Some(statement) = &statement {
             self.client.touch.add(&statement.analysis);
+            self.mind_sequences(statement.analysis.effects, By::Bind);
         }
         self.bound(portal, statement.as_ref());
         self.up.forward(total);

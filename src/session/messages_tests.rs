@@ -5,6 +5,7 @@ use std::hash::RandomState;
 use super::client::ClientState;
 use super::exchange::{Exchange, Judged, Limits, Shared, Work};
 use super::params::Params;
+use super::sequences::Sequences;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::Registry;
@@ -28,6 +29,7 @@ impl Hand {
         let shared = Shared {
             statements: Registry::new(1 << 20),
             settings: Interner::default(),
+            sequences: Sequences::default(),
             epochs: std::sync::Arc::default(),
             limits,
         };

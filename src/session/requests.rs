@@ -3,6 +3,7 @@
 use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
+use super::sequences::By;
 use super::statements::server::Unnamed;
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
@@ -103,6 +104,7 @@ impl Exchange<'_> {
             return Ok(Judged::Waits);
         }
         self.client.touch.add(&analysis);
+        self.mind_sequences(analysis.effects, By::Query);
         let about = if is_whole && !analysis.statements.is_empty() {
             self.query_with_names_of_servers(total, &analysis)
         } else {

@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 
 use super::params::Params;
 use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
+use super::sequences::Mark;
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
 use crate::wire::read::{self, Malformed};
@@ -48,6 +49,8 @@ pub struct Ledger {
     pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
+    /// The last use of a sequence; `None` where none was used.
+    pub sequences: Option<Mark>,
     pub hasher: RandomState,
 }
 
@@ -63,6 +66,7 @@ impl Ledger {
             cancels: Arc::default(),
             mixed: false,
             questions: 0,
+            sequences: None,
             hasher,
         }
     }

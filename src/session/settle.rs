@@ -112,7 +112,7 @@ fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Opti
             out.extend_from_slice(&[0, 0]);
         }
     }
-    write::message(out, frontend::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
+    write::execute(out, b"");
 }
 
 /// A text array literal.

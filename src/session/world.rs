@@ -12,6 +12,7 @@ use super::client::ClientState;
 use super::exchange::{Exchange, Judged, Limits, Shared, Work};
 use super::model::Postgres;
 use super::params::Params;
+use super::sequences::Sequences;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::server::Unnamed;
@@ -160,6 +161,7 @@ impl World {
         let shared = Shared {
             statements: Registry::new(1 << 20),
             settings: Interner::default(),
+            sequences: Sequences::default(),
             epochs: std::sync::Arc::default(),
             limits: LIMITS,
         };

@@ -186,13 +186,8 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             }
             Keyword::Grant => return Kind::Grant,
             Keyword::Update => self.update = true,
-            Keyword::As
-            | Keyword::Case
-            | Keyword::Database
-            | Keyword::Insert
-            | Keyword::Into
-            | Keyword::Merge
-            | Keyword::With => {}
+            Keyword::Insert | Keyword::Merge => self.found.effects |= Effects::SEQ_WRITE,
+            Keyword::As | Keyword::Case | Keyword::Database | Keyword::Into | Keyword::With => {}
         }
         Kind::Other
     }
@@ -213,6 +208,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     fn later_keyword(&mut self, keyword: Keyword) {
         match (keyword, self.kind) {
             (Keyword::Update, _) => self.update = true,
+            (Keyword::Insert | Keyword::Merge, Kind::Other) => self.found.effects |= Effects::SEQ_WRITE,
             // SELECT … INTO makes a table.
             (Keyword::Into, _) if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) => {
                 self.found.effects |= Effects::TEMP | Effects::DDL;
@@ -240,7 +236,9 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         let mut ahead = self.lexer;
         for token in std::iter::from_fn(|| ahead.next()).take(3) {
             if let Token::Literal(Some(body)) = token {
-                self.found.note_inner(&read_body(body, Language::PlPgSql, |_| {}));
+                let inner = read_body(body, Language::PlPgSql, |_| {});
+                self.found.effects |= inner.effects & Effects::SEQ_READ.or(Effects::SEQ_WRITE);
+                self.found.note_inner(&inner);
             }
         }
     }

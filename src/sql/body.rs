@@ -110,6 +110,7 @@ impl Reader<'_> {
         match keyword {
             Keyword::Set if !self.assigning => self.found.set(self.lexer),
             Keyword::Reset if !self.assigning => self.found.reset(self.lexer),
+            Keyword::Insert | Keyword::Merge => self.found.effects |= Effects::SEQ_WRITE,
             Keyword::Update => (self.update, self.assigning) = (true, true),
             Keyword::Alter => self.assigning = true,
             Keyword::Begin => self.assigning = false,

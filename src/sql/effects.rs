@@ -50,7 +50,7 @@ effects! {
     DISCARD_ALL = 13;
     /// `currval`, `lastval`: needs what this session's sequences gave before.
     SEQ_READ = 14;
-    /// `nextval`, `setval`.
+    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`.
     SEQ_WRITE = 15;
     /// `setseed`, `SET SEED`. No question shows it and no reset clears it.
     SEED = 16;

@@ -28,6 +28,23 @@ pub struct Held<S> {
     pub(super) permit: Permit,
 }
 
+/// How a server is pinned.
+#[derive(Debug)]
+pub struct Pin<W> {
+    pub reason: &'static str,
+    /// Whether the pool may have another server in its place, however many others it has so.
+    pub is_replaced: bool,
+    /// Its client can do without it, and is woken so when somebody waits to whom nothing else can be given.
+    pub yields: Option<W>,
+}
+
+impl<W> Pin<W> {
+    /// One that its client can't do without.
+    pub fn needed(reason: &'static str) -> Self {
+        Self { reason, is_replaced: true, yields: None }
+    }
+}
+
 /// The answer to a wish.
 #[derive(Debug)]
 pub enum Checkout<S> {

@@ -85,6 +85,7 @@ impl<S, W: Clone> Core<S, W> {
         {
             if !self.has_room(now, need) {
                 self.make_room(now, need);
+                self.ask_back(need);
                 break;
             }
             if let Need::Minimum(_) = need {
@@ -164,6 +165,24 @@ impl<S, W: Clone> Core<S, W> {
         }
     }
 
+    /// Wakes clients who keep a server that they can do without, as many as others wait without a prospect.
+    fn ask_back(&mut self, need: Need) {
+        let waiting = match need {
+            Need::Client(profile) => {
+                self.queue.lines().find(|(line, _)| *line == profile).map_or(0, |(_, n)| n)
+            }
+            Need::Minimum(_) => 0,
+        };
+        let Self { slots, wakes, .. } = self;
+        let asked = slots.iter().filter(|(_, slot)| slot.asked_back).count();
+        let wanted = (waiting as usize).saturating_sub(asked);
+        let yielding = slots.iter_mut().filter_map(|(_, slot)| {
+            let waker = slot.pin.as_ref()?.yields.clone()?;
+            (!std::mem::replace(&mut slot.asked_back, true)).then_some(waker)
+        });
+        wakes.extend(yielding.take(wanted));
+    }
+
     fn open(&mut self, now: Instant, profile: ProfileId) {
         let serial = self.serial;
         self.serial = self.serial.wrapping_add(1);
@@ -172,6 +191,7 @@ impl<S, W: Clone> Core<S, W> {
             profile,
             state: State::Connecting,
             pin: None,
+            asked_back: false,
             exempt: false,
             yielded: false,
             opened: now,
@@ -231,13 +251,12 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Lets as many pinned servers as allowed not count against `size`.
     pub(super) fn exempt_pinned(&mut self, now: Instant) {
-        let pinned = self.slots.iter_mut().map(|(_, slot)| slot);
-        for slot in pinned.filter(|slot| slot.state == State::Pinned && !slot.exempt) {
-            if self.exempt >= self.settings.pinned_servers {
-                break;
+        for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
+            let Some(pin) = &slot.pin else { continue };
+            if self.exempt < self.settings.pinned_servers && (pin.is_replaced || self.exempt == 0) {
+                slot.exempt = true;
+                self.exempt += 1;
             }
-            slot.exempt = true;
-            self.exempt += 1;
         }
         self.recount(now);
     }

@@ -111,7 +111,7 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Why lent servers are pinned, each by one reason.
     pub fn pins(&self) -> impl Iterator<Item = &'static str> {
-        self.slots.iter().filter_map(|(_, slot)| slot.pin)
+        self.slots.iter().filter_map(|(_, slot)| slot.pin.as_ref().map(|pin| pin.reason))
     }
 
     /// Ages and needs, after something has ended or begun.
