@@ -16,11 +16,12 @@ use super::login::Rules;
 use crate::auth::secret::Secret;
 use crate::meter::counters::Counters;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
 use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
-use crate::server::upstream::Upstream;
+use crate::server::upstream::{Host, Upstream};
 use crate::session::exchange::{Limits, Shared};
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
@@ -64,7 +65,24 @@ pub struct House {
     /// Cancelled when clients that are at rest are to go.
     pub draining: CancellationToken,
     pub homes: DashMap<(String, String), Arc<Home>>,
+    pub catalogs: Catalogs,
     pub hasher: RandomState,
+}
+
+/// What is known of the catalogue of each database, by where it is: clients may know it by several names.
+#[derive(Debug, Default)]
+pub struct Catalogs(DashMap<(Vec<Host>, String), Arc<Catalog>>);
+
+impl Catalogs {
+    fn of(&self, upstream: &Upstream, asked: &str) -> Arc<Catalog> {
+        let database = upstream.database.as_deref().unwrap_or(asked);
+        self.0.entry((upstream.hosts.clone(), database.to_owned())).or_default().clone()
+    }
+
+    /// Other ways than ours lead to a database, too: the next client that works there looks for changes.
+    pub fn set_due(&self) {
+        self.0.iter().for_each(|catalog| catalog.lexicon.set_due());
+    }
 }
 
 /// What the clients of one database and user share.
@@ -72,6 +90,7 @@ pub struct Home {
     pub pool: Arc<Pool>,
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
+    pub catalog: Arc<Catalog>,
     pub mode: Mode,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
@@ -113,9 +132,11 @@ impl House {
 
     fn build(&self, found: &Database, database: &str, user: &str) -> Arc<Home> {
         let settings = found.pool.clone();
+        let catalog = self.catalogs.of(&found.upstream, database);
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
+            lexicon: catalog.lexicon.clone(),
             limits: Limits {
                 statement_size: self.limits.statement_size as usize,
                 client_statements: self.limits.client_statements,
@@ -138,7 +159,7 @@ impl House {
             }),
         });
         let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
-        Arc::new(Home { pool, shared, known, mode, deadlines, counters })
+        Arc::new(Home { pool, shared, known, catalog, mode, deadlines, counters })
     }
 
     fn source(

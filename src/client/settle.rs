@@ -10,14 +10,17 @@ use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::settle::{Answers, Questions};
+use crate::sql::Effects;
 
 const APPLICATION_NAME: &str = "application_name";
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
-        let track = self.home.shared.limits.track_state;
-        let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
+        let shared = &self.home.shared;
+        let stays = self.home.mode == Mode::Session
+            || self.is_touched()
+            || (shared.limits.track_state && shared.lexicon.is_due());
         if stays || !self.state.pins.is_empty() {
             return Some(lease);
         }
@@ -55,6 +58,12 @@ impl Client {
         Ok(None)
     }
 
+    /// Whether the session may have become another since it was last asked.
+    pub(super) fn is_touched(&self) -> bool {
+        let (shared, touch) = (&self.home.shared, &self.state.touch);
+        shared.limits.track_state && (touch.needs_settling() || touch.is_doubtful(shared.lexicon.moment()))
+    }
+
     fn after_exchange(&mut self, lease: &Lease) {
         self.clock.released();
         self.state.cancel_reason = None;
@@ -80,17 +89,19 @@ impl Client {
     }
 
     async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
-        let touch = &self.state.touch;
-        let pinned = !self.state.pins.is_empty();
+        self.renew_catalog(lease).await?;
+        let lexicon = &self.home.shared.lexicon;
+        let (touch, pins) = (&self.state.touch, self.state.pins);
+        let pinned = !pins.is_empty();
         if !touch.needs_settling() && !pinned {
             self.state.touch.clear();
             return Ok(());
         }
         let before = &self.state.settings.overrides;
-        let mut questions = Questions::of(touch, before, pinned);
-        if self.state.pins.unknown {
-            questions = Questions::everything(before);
-        }
+        let questions = match pins.unknown {
+            true => Questions::everything(before, pins, lexicon),
+            false => Questions::of(touch, before, pins, lexicon),
+        };
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
             match ask(lease, &questions).await {
@@ -105,9 +116,30 @@ impl Client {
         Ok(())
     }
 
+    /// If the texts were judged by what may be out of date, anything may have happened; what the catalogue says now is
+    /// read first, since it knows names that have to be asked for.
+    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), End> {
+        // Whatever it changed is committed by now.
+        lease.ledger.change = None;
+        let catalog = &self.home.catalog;
+        let mut renewed = Ok(());
+        if self.state.touch.is_doubtful(catalog.lexicon.moment()) {
+            self.state.touch.effects |= Effects::OPAQUE;
+            renewed = catalog.renew(lease).await;
+        } else if catalog.lexicon.take_due() {
+            renewed = catalog.compare(lease).await;
+        }
+        match renewed {
+            Err(error) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            _ => Ok(()),
+        }
+    }
+
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
+        let set = self.state.touch.names.iter().chain(after.values.keys());
+        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
         let interner = &self.home.shared.settings;
         let there = interner.intern(after.clone());
         lease.set_label(Label(there.id));

@@ -9,6 +9,7 @@ use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::Registry;
 use super::world::{LIMITS, bind, call, close, describe, execute, flush, parse, query, sync};
+use crate::catalog::Lexicon;
 use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -25,7 +26,12 @@ struct Hand {
 
 impl Hand {
     fn new(limits: Limits) -> Self {
-        let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            lexicon: Lexicon::of(&[]),
+            limits,
+        };
         let plain = shared.settings.plain();
         Self {
             client: ClientState::new(plain.clone(), Params::default()),

@@ -16,6 +16,7 @@ use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::server::Unnamed;
 use super::statements::shared::Registry;
+use crate::catalog::Lexicon;
 use crate::wire::lane::Lane;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -157,8 +158,12 @@ pub(super) const LIMITS: Limits =
 
 impl World {
     pub(super) fn new(servers: usize, kept: u32, seed: u64, scripts: Vec<Vec<Act>>) -> Self {
-        let shared =
-            Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits: LIMITS };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            lexicon: Lexicon::of(&[]),
+            limits: LIMITS,
+        };
         let client = |script: Vec<Act>| Client {
             state: ClientState::new(shared.settings.plain().clone(), Params::default()),
             script: script.into(),

@@ -140,7 +140,7 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("end", K(Keyword::End)),
     ("execute", K(Keyword::Execute)),
     ("explain", K(Keyword::Explain)),
-    ("import", Statement(E::DDL)),
+    ("import", Statement(E::DDL.or(E::CATALOG))),
     ("insert", K(Keyword::Insert)),
     ("listen", Statement(E::LISTEN)),
     ("load", Statement(E::LOAD)),
