@@ -48,11 +48,12 @@ WHERE (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
  AND (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
   (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))";
 
-/// In front of each of the following. One Query is one transaction, so nothing of this stays in the session: no limit
-/// that the client set for itself holds, bytes come as they are stored, and nobody is kept waiting for a lock of ours.
+/// In front of each of the following. One Query is one transaction, so nothing of this stays in the session (a `SET
+/// TRANSACTION` would show in `pg_settings`): no limit that the client set for itself holds, bytes come as they are
+/// stored, and nobody is kept waiting for a lock of ours.
 pub const QUIETLY: &str = "\
-SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY; SET LOCAL statement_timeout = 0; SET LOCAL jit = off;
-SET LOCAL lock_timeout = '100ms'; SET LOCAL client_encoding = 'SQL_ASCII';";
+SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL lock_timeout = '100ms';
+SET LOCAL client_encoding = 'SQL_ASCII';";
 
 /// A fingerprint of all that [`NAMED`], [`ROUTINES`], [`TRIGGERS`] and [`EXPRESSIONS`] read: differs after a change of
 /// any. What is temporary is left out, since it comes and goes.
