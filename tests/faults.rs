@@ -3,6 +3,8 @@
 
 #[path = "faults/bytes.rs"]
 mod bytes;
+#[path = "faults/catalog.rs"]
+mod catalog;
 #[path = "faults/clients.rs"]
 mod clients;
 #[path = "faults/hostile.rs"]

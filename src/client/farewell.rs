@@ -231,9 +231,7 @@ impl Client {
             lanes.give_back();
         }
         let (shared, mode) = (self.home.shared.clone(), self.home.mode);
-        let touched = !self.state.pins.of_others().is_empty()
-            || self.state.touch.needs_settling()
-            || mode == Mode::Session;
+        let touched = !self.state.pins.of_others().is_empty() || self.is_touched() || mode == Mode::Session;
         // What was done since the last settling hasn't been asked for; a slot may be there.
         let unsettled = self.state.touch.effects;
         self.state.pins.stick(unsettled);
@@ -258,6 +256,7 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
     if lease.ledger.tx != Tx::Idle && lease.ask("ROLLBACK").await.is_err() {
         return lease.close();
     }
+    lease.ledger.change = None;
     if touched || lease.ledger.settings.is_none() {
         if lease.ask("DISCARD ALL").await.is_err() {
             return lease.close();

@@ -18,11 +18,11 @@ use crate::sql::Effects;
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
-        let track = self.home.shared.limits.track_state;
-        let effects = self.state.touch.effects;
+        let shared = &self.home.shared;
         let stays = self.home.mode == Mode::Session
-            || (track && self.state.touch.needs_settling())
-            || self.home.shared.sequences.keep(effects) != Keep::No;
+            || self.is_touched()
+            || (shared.limits.track_state && shared.lexicon.is_due())
+            || shared.sequences.keep(self.state.touch.effects) != Keep::No;
         if stays || !self.state.pins.is_empty() || self.state.settings.idle_timeout.is_some() {
             return Some(lease);
         }
@@ -66,6 +66,12 @@ impl Client {
         Ok(None)
     }
 
+    /// Whether the session may have become another since it was last asked.
+    pub(super) fn is_touched(&self) -> bool {
+        let (shared, touch) = (&self.home.shared, &self.state.touch);
+        shared.limits.track_state && (touch.needs_settling() || touch.is_doubtful(shared.lexicon.moment()))
+    }
+
     fn after_exchange(&mut self, lease: &Lease) {
         self.clock.released();
         self.state.cancel_reason = None;
@@ -93,13 +99,14 @@ impl Client {
     async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
         let held = self.state.pins.hold();
         self.keep_sequences(lease, held);
-        let touch = &self.state.touch;
-        let pinned = held.is_some();
+        self.renew_catalog(lease).await?;
+        let lexicon = &self.home.shared.lexicon;
+        let (touch, pins) = (&self.state.touch, self.state.pins);
         let before = &self.state.settings.overrides;
-        let mut questions = Questions::of(touch, before, pinned);
-        if self.state.pins.unknown {
-            questions = Questions::everything(before);
-        }
+        let questions = match pins.unknown {
+            true => Questions::everything(before, pins, lexicon),
+            false => Questions::of(touch, before, pins, lexicon),
+        };
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
             match self.ask_and_learn(lease, &questions).await {
@@ -126,6 +133,25 @@ impl Client {
         }
     }
 
+    /// If the texts were judged by what may be out of date, anything may have happened; what the catalogue says now is
+    /// read first, since it knows names that have to be asked for.
+    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), End> {
+        // Whatever it changed is committed by now.
+        lease.ledger.change = None;
+        let catalog = &self.home.catalog;
+        let mut renewed = Ok(());
+        if self.state.touch.is_doubtful(catalog.lexicon.moment()) {
+            self.state.touch.effects |= Effects::OPAQUE;
+            renewed = catalog.renew(lease).await;
+        } else if catalog.lexicon.take_due() {
+            renewed = catalog.compare(lease).await;
+        }
+        match renewed {
+            Err(error) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            _ => Ok(()),
+        }
+    }
+
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
         let answers = ask(lease, questions).await?;
         self.take_answers(lease, questions, &answers);
@@ -135,6 +161,8 @@ impl Client {
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
+        let set = self.state.touch.names.iter().chain(after.values.keys());
+        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
         let settings = self.home.shared.settings.intern(after);
         lease.wear(settings.clone());
         self.state.settings = settings;

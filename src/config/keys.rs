@@ -99,6 +99,8 @@ rows! {
         "timeouts.client_idle" => deadlines.client_idle: OrOff(SOME_TIME);
         /// How long a client may read nothing of its answer; then it is closed with 08006.
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
+        /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
+        "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
         /// How long /readyz says 503 before the listeners close.

@@ -8,7 +8,7 @@ use super::replies::{About, Fate, Reply, Slot};
 use super::server::Tx;
 use super::statements::server::Rows;
 use super::statements::shared::{PREFIX, Shape, StatementId};
-use crate::sql::Effects;
+use crate::sql::{Effects, tag_changes_catalog};
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
 use crate::wire::lane::{Frame, Lane};
@@ -167,6 +167,7 @@ impl Exchange<'_> {
             b"DECLARE CURSOR" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" => Effects::CLOSE,
             b"DO" | b"CALL" => Effects::OPAQUE,
             b"LOAD" => Effects::LOAD,
+            _ if tag_changes_catalog(tag) => Effects::CATALOG,
             _ => return,
         };
         self.touch(effects);

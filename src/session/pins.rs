@@ -146,6 +146,12 @@ impl Pins {
         !self.sticky.is_empty() || self.residue.temporary_slots > 0
     }
 
+    /// Whether the session has texts of its own that nobody judged: statements prepared by SQL, triggers and defaults
+    /// of temporary tables.
+    pub fn hide_texts(&self) -> bool {
+        self.residue.sql_statements > 0 || self.residue.temporary_objects > 0
+    }
+
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }

@@ -10,6 +10,7 @@ use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
 use super::sequences::Mark;
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
+use crate::catalog::Change;
 use crate::wire::read::{self, Malformed};
 use crate::wire::tag::backend;
 
@@ -42,6 +43,8 @@ pub struct Ledger {
     pub params: Params,
     /// The settings that this session has on top of its startup; `None` while it isn't known.
     pub settings: Option<Arc<Settings>>,
+    /// A change of the catalogue that its client may commit. It is over when it is settled, or with the backend.
+    pub change: Option<Change>,
     /// Cancel requests on their way to this backend; whoever sends one counts it down when it has arrived.
     pub cancels: Arc<AtomicU32>,
     /// A Query was sent into an unfinished extended batch: PostgreSQL 18 is left in a state then that its next user
@@ -63,6 +66,7 @@ impl Ledger {
             statements: ServerStatements::new(statements as usize),
             params,
             settings: Some(settings),
+            change: None,
             cancels: Arc::default(),
             mixed: false,
             questions: 0,

@@ -17,6 +17,7 @@ use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::server::Unnamed;
 use super::statements::shared::Registry;
+use crate::catalog::Lexicon;
 use crate::wire::lane::Lane;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -163,6 +164,7 @@ impl World {
             settings: Interner::default(),
             sequences: Sequences::default(),
             epochs: std::sync::Arc::default(),
+            lexicon: Lexicon::of(&[]),
             limits: LIMITS,
         };
         let client = |script: Vec<Act>| Client {

@@ -1,9 +1,10 @@
 //! One walk over a text's tokens: where statements begin, what they do, which words tell of an effect.
 //!
-//! Depends on `lexer`, `words`, `settings`, `names`, `body`. Invariant: a text that can't be read to its end is
+//! Depends on `lexer`, `words`, `settings`, `names`, `body`, `ddl`. Invariant: a text that can't be read to its end is
 //! [`Effects::OPAQUE`], whatever else was found in it.
 
 use super::body::{Language, read_body};
+use super::ddl::{self, Place};
 use super::effects::Effects;
 use super::lexer::{Dialect, Lexer, Token};
 use super::names::take_name;
@@ -57,7 +58,11 @@ pub fn analyse<D: Dictionary + ?Sized>(
     if extent == Extent::Head || (!dialect.ascii_safe_encoding && !text.is_ascii()) {
         walk.found.effects |= Effects::OPAQUE;
     }
-    walk.finish()
+    let mut found = walk.finish();
+    if found.effects.contains(Effects::OPAQUE) && ddl::is_quoted_in(text, dialect) {
+        found.effects |= Effects::CATALOG;
+    }
+    found
 }
 
 struct Walk<'a, 'd, D: ?Sized> {
@@ -90,6 +95,9 @@ enum Kind {
     Grant,
     Other,
 }
+
+/// What a `DO` block's words tell, though the block may do anything.
+const OF_BLOCKS: Effects = Effects::SEQ_READ.or(Effects::SEQ_WRITE).or(Effects::CATALOG);
 
 impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     fn run(&mut self) {
@@ -236,9 +244,9 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         let mut ahead = self.lexer;
         for token in std::iter::from_fn(|| ahead.next()).take(3) {
             if let Token::Literal(Some(body)) = token {
-                let inner = read_body(body, Language::PlPgSql, |_| {});
-                self.found.effects |= inner.effects & Effects::SEQ_READ.or(Effects::SEQ_WRITE);
-                self.found.note_inner(&inner);
+                let body = read_body(body, Language::PlPgSql, |_| {});
+                self.found.note_inner(&body);
+                self.found.effects |= body.effects & OF_BLOCKS;
             }
         }
     }
@@ -307,7 +315,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     /// An extension's script and its library may do more than make objects.
     fn create(&mut self) -> Kind {
-        self.found.effects |= Effects::TEMP | Effects::DDL;
+        self.found.effects |= Effects::TEMP | Effects::DDL | self.catalog();
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }
@@ -315,8 +323,13 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         Kind::Create
     }
 
+    /// Behind `CREATE` or `ALTER`.
+    fn catalog(&self) -> Effects {
+        if ddl::changes_catalog(self.lexer, Place::Text) { Effects::CATALOG } else { Effects::NONE }
+    }
+
     fn alter(&mut self) {
-        self.found.effects |= Effects::DDL;
+        self.found.effects |= Effects::DDL | self.catalog();
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }

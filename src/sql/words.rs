@@ -145,7 +145,7 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("execute", K(Keyword::Execute)),
     ("explain", K(Keyword::Explain)),
     ("grant", K(Keyword::Grant)),
-    ("import", Statement(E::DDL)),
+    ("import", Statement(E::DDL.or(E::CATALOG))),
     ("insert", K(Keyword::Insert)),
     ("listen", Statement(E::LISTEN)),
     ("load", Statement(E::LOAD)),
@@ -211,6 +211,5 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("ts_stat", Call(E::OPAQUE)),
     ("xpath_table", Call(E::OPAQUE)),
     // Others.
-    ("pg_backend_pid", Call(E::PID)),
     ("pg_notify", Call(E::NOTIFY)),
 ];
