@@ -295,8 +295,10 @@ impl Duplex<'_> {
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         let owed = !self.server.ledger.replies.is_empty();
-        // A client that asks no more can't send the rest of a message, or the Sync that an unfinished batch needs.
-        let unfinished = self.lanes.up.is_passing() || !self.server.ledger.replies.awaits_ready();
+        // A client that asks no more can't send the rest of a message or of a copy, or the Sync that an unfinished
+        // batch needs.
+        let replies = &self.server.ledger.replies;
+        let unfinished = self.lanes.up.is_passing() || replies.is_copying_in() || !replies.awaits_ready();
         if self.half_open.is_closed() && unfinished && !self.lanes.down.has_output() {
             return Err(End::ClientGone);
         }
