@@ -24,7 +24,7 @@ use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
 use crate::session::pins::Hold;
-use crate::session::requests::check_tag;
+use crate::session::requests::check;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
 use crate::wire::tag::frontend as f;
@@ -194,7 +194,7 @@ impl Client {
         let Some(lanes) = &self.lanes else { return Ok(Beginning::Nothing) };
         let frame = lanes.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
         let Some(frame) = frame else { return Ok(Beginning::Nothing) };
-        check_tag(frame.tag)?;
+        check(frame.tag, frame.total)?;
         Ok(match frame.tag {
             f::TERMINATE => Beginning::Goodbye,
             f::COPY_DATA | f::COPY_DONE | f::COPY_FAIL => Beginning::Late(frame.total),

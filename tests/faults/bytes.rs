@@ -137,6 +137,20 @@ fn f26_impossible_message_lengths() {
             assert_eq!(brief(&client.until_closed()), "E[FATAL 08P01]", "{} {length}", char::from(tag));
         }
     }
+    // PostgreSQL closes the connection over these, so they must not reach it.
+    let small = b"DECHSXcf".map(|tag| (tag, 10_001));
+    let large = b"QPBFd".map(|tag| (tag, (1 << 30) - 1));
+    let mut bystander = house.client();
+    let pid = bystander.value("select pg_backend_pid()");
+    for (tag, length) in small.into_iter().chain(large) {
+        for before in ["select 1", "begin"] {
+            let mut client = house.client();
+            client.ask(before);
+            client.tell(&raw(tag, length, b"x"));
+            assert_eq!(brief(&client.until_closed()), "E[FATAL 08P01]", "{} {length}", char::from(tag));
+        }
+        assert_eq!(bystander.value("select pg_backend_pid()"), pid, "{} {length}", char::from(tag));
+    }
     let insert = query("insert into t values (1)");
     for off in [-1, 1] {
         let mut client = house.client();
