@@ -223,8 +223,8 @@ impl Duplex<'_> {
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(_)) => {
-                self.clock.client_reads();
+            Poll::Ready(Ok(count)) => {
+                self.clock.wrote(count);
                 Ok(true)
             }
             Poll::Ready(Err(_)) => Err(End::ClientGone),
@@ -311,7 +311,7 @@ impl Duplex<'_> {
             stalled: self.lanes.down.has_output(),
             ..Doing::default()
         };
-        match self.clock.poll(cx, &self.home.deadlines, doing) {
+        match self.clock.poll(cx, &self.home.deadlines, doing, self.stream) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }

@@ -240,7 +240,7 @@ impl Client {
 
     /// A client without a server that takes too long is ended.
     fn poll_overdue(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Result<(), End>> {
-        let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing));
+        let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing, &self.stream));
         Poll::Ready(Err(End::Fault(overdue.into_fault())))
     }
 
@@ -248,7 +248,7 @@ impl Client {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         while let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.down.has_output()) {
             match poll_write(&mut self.stream, cx, &mut lanes.down) {
-                Poll::Ready(Ok(_)) => self.clock.client_reads(),
+                Poll::Ready(Ok(count)) => self.clock.wrote(count),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
                 Poll::Pending => return self.poll_overdue(cx, Doing { stalled: true, ..Doing::default() }),
             }
