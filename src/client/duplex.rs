@@ -148,6 +148,8 @@ impl Duplex<'_> {
     fn judge_requests(&mut self) -> Result<bool, End> {
         let mut moved = false;
         while self.server.ledger.replies.len() < PIPELINE {
+            #[cfg(debug_assertions)]
+            self.panic_if_asked();
             let capacity = self.lanes.up.capacity();
             match self.exchange().request() {
                 Ok(Judged::Moved) => moved = true,
@@ -234,7 +236,18 @@ impl Duplex<'_> {
 
 // -- the rare
 
+/// A query that is a bug of ours, in builds for tests.
+#[cfg(debug_assertions)]
+const PANIC: &[u8] = b"-- pgweir, panic\0";
+
 impl Duplex<'_> {
+    #[cfg(debug_assertions)]
+    fn panic_if_asked(&self) {
+        if let Ok(Some(frame)) = self.lanes.up.frame() {
+            assert!(frame.body != PANIC, "as was asked for");
+        }
+    }
+
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
             client: self.state,

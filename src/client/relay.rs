@@ -9,7 +9,8 @@
 //! Invariant: a server leaves a client's hand by a proof that it is clean, or ends.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -50,7 +51,9 @@ pub(super) struct Client {
 impl Client {
     /// Runs until the client goes; returns why, when it wasn't the client's own wish.
     pub(super) async fn run(mut self: Box<Self>) -> Option<Fault> {
-        let (lease, end) = self.work().await;
+        // A bug that panics ends this client alone: its lease, which lives in there, ends the server.
+        let worked = caught(pin!(self.work())).await;
+        let (lease, end) = worked.unwrap_or((None, End::Fault(Fault::Internal)));
         self.part_boxed(lease, end).await
     }
 
@@ -150,6 +153,15 @@ impl Client {
             clock: &mut self.clock,
         }
     }
+}
+
+/// What a future came to; `None` if it panicked. The process' hook has told of it by then.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 // -- resting

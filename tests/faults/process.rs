@@ -91,6 +91,32 @@ fn f63_sigkill_and_a_new_start() {
     house.all_is_well();
 }
 
+#[test]
+fn f64_a_bug_in_one_task() {
+    let house = House::new(3);
+    house.client().ask("create table t (v int)");
+    let mut bystander = house.client();
+    bystander.ask("begin");
+    let pid = bystander.value("select pg_backend_pid()");
+    // In a transaction, in an answer that is under way, and in a batch of its own.
+    for (number, before) in ["begin; insert into t values (1)", "select pg_sleep(600)", ""].iter().enumerate() {
+        let mut unlucky = house.client();
+        unlucky.tell(&[query(before), query("-- pgweir, panic")].concat());
+        let heard = brief(&unlucky.until_closed());
+        assert!(heard.ends_with("E[FATAL XX000]"), "{before:?}: {heard}");
+        house.metric_becomes("pgweir_panics_total", number as u64 + 1);
+        // Its server ends; nobody else's does.
+        house.backends_become(0, &format!("state <> 'idle' and pid <> {pid}"));
+    }
+    assert_eq!(bystander.value("select pg_backend_pid()"), pid);
+    assert_eq!(bystander.ask("commit"), "C[COMMIT] Z[I]");
+    drop(bystander);
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    assert!(house.pooler.log().contains("a bug of pgweir ended one client"));
+    house.metric_becomes("pgweir_client_connections", 0);
+    house.all_is_well_but_for_the_panic();
+}
+
 fn limit(house: &House, resource: Resource, value: u64) {
     let pid = i32::try_from(house.pooler.pid()).ok().and_then(Pid::from_raw);
     let limit = Rlimit { current: Some(value), maximum: Some(value) };
