@@ -39,7 +39,9 @@ fn f22_startup_with_malformed_parameters() {
     let house = patient();
     let with = |pairs: &[u8]| untyped(&[&(3u32 << 16).to_be_bytes()[..], pairs].concat());
     let many: Vec<u8> = (0..65).flat_map(|i| format!("p{i}\0v\0").into_bytes()).collect();
-    let cases: [(&str, &[u8]); 8] = [
+    let long = format!("user\0{}\0\0", "u".repeat(64)).into_bytes();
+    let cases: [(&str, &[u8]); 9] = [
+        ("a name that PostgreSQL would cut", &long),
         ("no terminator", b"user\0app\0"),
         ("a name without its value", b"user\0app\0database\0"),
         ("text without NUL", b"user\0app\0database"),

@@ -95,6 +95,7 @@ fn f30_server_lies_in_its_answer() {
         ("a message that no client gets", message(b'!', b"abcd")),
         ("a login", message(b'R', &[0; 4])),
         ("BindComplete", message(b'2', b"")),
+        ("CopyBothResponse (F90)", message(b'W', b"\0\0\0")),
         ("an impossible length", raw(b'T', 2, b"")),
         ("an error without fields, and the end", message(b'E', b"\0")),
     ];

@@ -190,6 +190,18 @@ fn f46_server_is_another_one_behind_the_same_address() {
 }
 
 #[test]
+fn f46_servers_of_the_old_one_end_with_their_lifetime() {
+    let (network, house) = House::behind_network(1, "pool.server_lifetime = '1s'");
+    let mut client = house.client();
+    client.ask("select 1");
+    let other = twin(&house, vec!["work_mem = '5MB'".to_owned()]);
+    // The old one lives on, so nothing tells pgweir.
+    network.leads_to(other.address());
+    eventually("the other one is found", || client.value("show work_mem") == "5MB");
+    house.all_is_well();
+}
+
+#[test]
 fn f47_server_has_other_parameters_after_a_swap() {
     let (network, house) = House::behind_network(1, "");
     let mut client = house.client();
