@@ -34,8 +34,10 @@ impl Stall {
     pub(super) fn follow(&mut self, limit: Option<Duration>) {
         match (limit, &self.span) {
             (Some(limit), None) => {
-                *self =
-                    Self { written: 0, span: Some(Span { next_look: Instant::now() + limit / 2, taken: None }) };
+                *self = Self {
+                    written: 0,
+                    span: Some(Span { next_look: Instant::now() + limit / 2, taken: None }),
+                };
             }
             (None, Some(_)) => self.span = None,
             _ => {}

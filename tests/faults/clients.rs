@@ -243,23 +243,6 @@ fn f12_client_pipelines_ten_thousand_queries_before_it_reads() {
 }
 
 #[test]
-fn f15_portal_in_portions_keeps_its_server() {
-    let house = House::new(1);
-    let mut client = house.client();
-    let open = [parse("", "select generate_series(1, 5)", &[]), bind("p", "", &[]), execute("p", 2), flush()];
-    client.tell(&open.concat());
-    assert_eq!(brief(&client.hear(b's')), "1 2 D[1] D[2] s");
-    let mut other = house.client();
-    other.tell(&query("select 'other'"));
-    house.metric_becomes("pgweir_pool_clients_waiting", 1);
-    client.tell(&[execute("p", 2), flush()].concat());
-    assert_eq!(brief(&client.hear(b's')), "D[3] D[4] s");
-    assert_eq!(client.say(&[execute("p", 2), sync()].concat()), "D[5] C[SELECT 1] Z[I]");
-    assert_eq!(brief(&other.until_ready()), "T D[other] C[SELECT 1] Z[I]");
-    house.all_is_well();
-}
-
-#[test]
 fn f16_flush_and_then_a_pause() {
     let house = House::with(1, "timeouts.idle_in_transaction = '300ms'");
     let mut client = house.client();

@@ -176,7 +176,6 @@ fn f30_server_speaks_unasked() {
     }
 }
 
-
 #[test]
 fn f30_errors_may_lack_anything() {
     for body in [&b"\0"[..], b"", b"SERROR\0\0", b"Mno end", b"CBAD\0\0"] {

@@ -29,7 +29,7 @@ fn transaction(client: &mut Client, value: usize) -> Vec<Vec<Message>> {
             break;
         }
         let mut answer = Vec::new();
-        while let Some(message) = client.receive().ok() {
+        while let Ok(message) = client.receive() {
             let ready = message.tag == b'Z';
             answer.push(message);
             if ready {
@@ -182,8 +182,7 @@ fn f57_connects_hang() {
 fn f57_another_host_is_tried() {
     let postgres = shared();
     let database = new_database(postgres);
-    let (_listener, deaf, _filling) =
-        deaf((Ipv4Addr::new(127, 0, 0, 2), postgres.address().port()).into());
+    let (_listener, deaf, _filling) = deaf((Ipv4Addr::new(127, 0, 0, 2), postgres.address().port()).into());
     let hosts = format!("{deaf},{}", postgres.address());
     let house =
         House::before(hosts, Some(Postgres::Shared(postgres)), &database, 1, "pool.connect_timeout = '2s'");

@@ -2,7 +2,6 @@
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
 use pgweir::demo::cluster::{Cluster, ROLE, Recipe, SUPERUSER, Stop, free_port};
 use pgweir_testkit::client::Place;
@@ -141,9 +140,7 @@ fn f42_what_postgresql_refuses_is_told() {
 fn f43_connections_are_refused() {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port().expect("a free port")));
     let house = House::before_fake(address, 2, "pool.queue_timeout = '1s'");
-    let began = Instant::now();
     assert!(house.refusal(&[]).starts_with("Error FATAL | 57P03"));
-    assert!(began.elapsed() >= Duration::from_millis(900), "the waiter waits for its time");
     // 50 ms, then twice as long each time: no storm.
     let attempts = house.metric("pgweir_pool_server_connect_failures_total");
     assert!((2..=12).contains(&attempts), "{attempts}");

@@ -23,7 +23,7 @@ pub struct House {
     postgres: Option<Postgres>,
     pub database: String,
     password: String,
-    files: tempfile::TempDir,
+    _files: tempfile::TempDir,
 }
 
 // -- building
@@ -80,13 +80,7 @@ impl House {
             .expect("a configuration");
         let url = format!("postgres://{ROLE}:{password}@{upstream}/{database}");
         let pooler = start(files.path(), &url);
-        Self { pooler, postgres, database: database.to_owned(), password, files }
-    }
-
-    /// The same program with the same settings again; the one that ran is killed.
-    pub fn start_again(&mut self) {
-        let url = self.url();
-        self.pooler = start(self.files.path(), &url);
+        Self { pooler, postgres, database: database.to_owned(), password, _files: files }
     }
 
     /// Where PostgreSQL is, for a pgweir.
@@ -161,9 +155,7 @@ impl House {
 
 /// Backends of pgweir's servers that match a condition on pg_stat_activity.
 fn those(condition: &str) -> String {
-    format!(
-        "from pg_stat_activity where usename = '{ROLE}' and datname = current_database() and {condition}"
-    )
+    format!("from pg_stat_activity where usename = '{ROLE}' and datname = current_database() and {condition}")
 }
 
 impl House {
