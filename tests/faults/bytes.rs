@@ -208,7 +208,7 @@ fn f27_malformed_bodies() {
 
 #[test]
 fn f28_any_byte_of_a_session_is_changed() {
-    let house = House::with(2, "auth.method = 'trust'\ntimeouts.login = '1s'\npool.queue_timeout = '500ms'");
+    let house = House::with(2, "auth.method = 'trust'\ntimeouts.login = '1s'\npool.queue_timeout = '5s'");
     let session = [
         startup(&[("user", ROLE), ("database", &house.database)]),
         query("select 'simple'"),

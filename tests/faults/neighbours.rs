@@ -61,6 +61,8 @@ fn with_bob() -> House {
     let mut director = house.director();
     director.ask("create role bob login password 'builder'");
     director.ask("alter role app createrole; alter database app owner to app");
+    // From 16 on, who may make roles may alter those only that are theirs.
+    director.ask("grant bob to app with admin option");
     bob(&house).expect("a login").ask("select 1");
     house
 }
