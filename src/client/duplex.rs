@@ -148,6 +148,8 @@ impl Duplex<'_> {
     fn judge_requests(&mut self) -> Result<bool, End> {
         let mut moved = false;
         while self.server.ledger.replies.len() < PIPELINE {
+            #[cfg(debug_assertions)]
+            self.panic_if_asked();
             let capacity = self.lanes.up.capacity();
             match self.exchange().request() {
                 Ok(Judged::Moved) => moved = true,
@@ -223,8 +225,8 @@ impl Duplex<'_> {
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(_)) => {
-                self.clock.client_reads();
+            Poll::Ready(Ok(count)) => {
+                self.clock.wrote(count);
                 Ok(true)
             }
             Poll::Ready(Err(_)) => Err(End::ClientGone),
@@ -234,7 +236,18 @@ impl Duplex<'_> {
 
 // -- the rare
 
+/// A query that is a bug of ours, in builds for tests.
+#[cfg(debug_assertions)]
+const PANIC: &[u8] = b"-- pgweir, panic\0";
+
 impl Duplex<'_> {
+    #[cfg(debug_assertions)]
+    fn panic_if_asked(&self) {
+        if let Ok(Some(frame)) = self.lanes.up.frame() {
+            assert!(frame.body != PANIC, "as was asked for");
+        }
+    }
+
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
             client: self.state,
@@ -295,8 +308,10 @@ impl Duplex<'_> {
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         let owed = !self.server.ledger.replies.is_empty();
-        // A client that asks no more can't send the rest of a message, or the Sync that an unfinished batch needs.
-        let unfinished = self.lanes.up.is_passing() || !self.server.ledger.replies.awaits_ready();
+        // A client that asks no more can't send the rest of a message or of a copy, or the Sync that an unfinished
+        // batch needs.
+        let replies = &self.server.ledger.replies;
+        let unfinished = self.lanes.up.is_passing() || replies.is_copying_in() || !replies.awaits_ready();
         if self.half_open.is_closed() && unfinished && !self.lanes.down.has_output() {
             return Err(End::ClientGone);
         }
@@ -309,7 +324,7 @@ impl Duplex<'_> {
             stalled: self.lanes.down.has_output(),
             ..Doing::default()
         };
-        match self.clock.poll(cx, &self.home.deadlines, doing) {
+        match self.clock.poll(cx, &self.home.deadlines, doing, self.stream) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }

@@ -126,7 +126,7 @@ impl Client {
     }
 
     /// Whether something of its session is in its server alone.
-    fn keeps_session(&self) -> bool {
+    pub(super) fn keeps_session(&self) -> bool {
         self.home.mode == Mode::Session || !self.state.pins.is_empty()
     }
 

@@ -9,7 +9,8 @@
 //! Invariant: a server leaves a client's hand by a proof that it is clean, or ends.
 
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
@@ -24,7 +25,7 @@ use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
 use crate::session::pins::Hold;
-use crate::session::requests::check_tag;
+use crate::session::requests::check;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
 use crate::wire::tag::frontend as f;
@@ -50,7 +51,9 @@ pub(super) struct Client {
 impl Client {
     /// Runs until the client goes; returns why, when it wasn't the client's own wish.
     pub(super) async fn run(mut self: Box<Self>) -> Option<Fault> {
-        let (lease, end) = self.work().await;
+        // A bug that panics ends this client alone: its lease, which lives in there, ends the server.
+        let worked = caught(pin!(self.work())).await;
+        let (lease, end) = worked.unwrap_or((None, End::Fault(Fault::Internal)));
         self.part_boxed(lease, end).await
     }
 
@@ -152,6 +155,15 @@ impl Client {
     }
 }
 
+/// What a future came to; `None` if it panicked. The process' hook has told of it by then.
+async fn caught<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
+}
+
 // -- resting
 
 /// What the bytes of a client without a server begin with.
@@ -194,7 +206,7 @@ impl Client {
         let Some(lanes) = &self.lanes else { return Ok(Beginning::Nothing) };
         let frame = lanes.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
         let Some(frame) = frame else { return Ok(Beginning::Nothing) };
-        check_tag(frame.tag)?;
+        check(frame.tag, frame.total)?;
         Ok(match frame.tag {
             f::TERMINATE => Beginning::Goodbye,
             f::COPY_DATA | f::COPY_DONE | f::COPY_FAIL => Beginning::Late(frame.total),
@@ -240,7 +252,7 @@ impl Client {
 
     /// A client without a server that takes too long is ended.
     fn poll_overdue(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Result<(), End>> {
-        let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing));
+        let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing, &self.stream));
         Poll::Ready(Err(End::Fault(overdue.into_fault())))
     }
 
@@ -248,7 +260,7 @@ impl Client {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         while let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.down.has_output()) {
             match poll_write(&mut self.stream, cx, &mut lanes.down) {
-                Poll::Ready(Ok(_)) => self.clock.client_reads(),
+                Poll::Ready(Ok(count)) => self.clock.wrote(count),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
                 Poll::Pending => return self.poll_overdue(cx, Doing { stalled: true, ..Doing::default() }),
             }

@@ -14,6 +14,7 @@ use crate::session::pins::{Hold, Reason};
 use crate::session::sequences::Keep;
 use crate::session::settle::{Answers, Questions};
 use crate::sql::Effects;
+use crate::wire::fault::Fault;
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
@@ -41,7 +42,12 @@ impl Client {
     pub(super) async fn settle(&mut self, mut lease: Lease) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
-            self.ask_what_changed(&mut lease).await?;
+            // Signs, not the mere doubt whether a text has some.
+            let touched = self.state.touch.needs_settling();
+            if self.ask_what_changed(&mut lease).await.is_err() {
+                lease.close();
+                return self.session_lost(touched).map(|()| None);
+            }
         } else {
             self.state.touch.clear();
         }
@@ -72,6 +78,18 @@ impl Client {
         shared.limits.track_state && (touch.needs_settling() || touch.is_doubtful(shared.lexicon.moment()))
     }
 
+    /// The server was lost before it said what the session has become. The client has its answer, and stays if nothing
+    /// says that more than the server was lost.
+    fn session_lost(&mut self, touched: bool) -> Result<(), End> {
+        if self.keeps_session() || touched {
+            let held =
+                if self.state.pins.is_empty() { "settings".to_owned() } else { self.state.pins.to_string() };
+            return Err(End::Fault(Fault::SessionLost { held }));
+        }
+        self.state.touch.clear();
+        Ok(())
+    }
+
     fn after_exchange(&mut self, lease: &Lease) {
         self.clock.released();
         self.state.cancel_reason = None;
@@ -96,7 +114,8 @@ impl Client {
         }
     }
 
-    async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
+    /// An error means that the server can't be used any more.
+    async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         let held = self.state.pins.hold();
         self.keep_sequences(lease, held);
         self.renew_catalog(lease).await?;
@@ -113,7 +132,7 @@ impl Client {
                 Ok(()) => {}
                 // The client's own statement_timeout, perhaps; the next settling asks again.
                 Err(error) if error.is_harmless() => self.state.pins.unknown = true,
-                Err(_) => return Err(End::ServerGone(Loss::Silent)),
+                Err(error) => return Err(error),
             }
         }
         self.state.touch.clear();
@@ -135,7 +154,7 @@ impl Client {
 
     /// If the texts were judged by what may be out of date, anything may have happened; what the catalogue says now is
     /// read first, since it knows names that have to be asked for.
-    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), End> {
+    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         // Whatever it changed is committed by now.
         lease.ledger.change = None;
         let catalog = &self.home.catalog;
@@ -147,7 +166,7 @@ impl Client {
             renewed = catalog.compare(lease).await;
         }
         match renewed {
-            Err(error) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            Err(error) if !error.is_harmless() => Err(error),
             _ => Ok(()),
         }
     }

@@ -97,7 +97,7 @@ rows! {
         "timeouts.idle_in_transaction" => deadlines.idle_in_transaction: OrOff(SOME_TIME);
         /// A pause between transactions; then the client is closed with 57P05.
         "timeouts.client_idle" => deadlines.client_idle: OrOff(SOME_TIME);
-        /// How long a client may read nothing of its answer; then it is closed with 08006.
+        /// How long a client may take less than 1 KiB/s of a waiting answer; then it is closed with 08006.
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
         /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);

@@ -7,3 +7,4 @@ pub mod listen;
 pub mod options;
 pub mod resolve;
 pub mod stream;
+mod unsent;

@@ -11,6 +11,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::unsent::unsent;
+
 /// A connection to a client or a server. TLS will be a boxed arm, so that the plain ones stay small.
 #[derive(Debug)]
 pub enum Stream {
@@ -42,6 +44,19 @@ impl Stream {
     /// Reads what is there already, or fails with [`io::ErrorKind::WouldBlock`].
     pub fn try_read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         each!(self, socket => socket.try_read(buffer))
+    }
+
+    /// Bytes that were written and that the peer's side has not taken yet, where the kernel tells; else 0. Costs
+    /// three system calls.
+    pub fn unsent(&self) -> u64 {
+        match self {
+            Self::Tcp(socket) => match (socket.local_addr(), socket.peer_addr()) {
+                (Ok(local), Ok(peer)) => unsent(local, peer).unwrap_or(0).into(),
+                _ => 0,
+            },
+            // Its peer takes directly what it reads, and little is buffered.
+            Self::Unix(_) => 0,
+        }
     }
 
     /// Who is at the other end.

@@ -24,9 +24,12 @@ impl Exchange<'_> {
         let frame = self.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
         let Some(Frame { tag, total, .. }) = frame else { return Ok(Judged::NeedsMore) };
         if self.server.replies.is_skipping() && !matches!(tag, f::SYNC | f::TERMINATE) {
-            check_tag(tag)?;
+            check(tag, total)?;
             self.up.discard(total);
             return Ok(Judged::Moved);
+        }
+        if total > f::SMALL {
+            check(tag, total)?;
         }
         match tag {
             f::QUERY => self.query(),
@@ -133,9 +136,10 @@ pub(super) fn whole(up: &Lane) -> Option<Frame<'_>> {
     (frame.is_whole() || Lane::must_stream(frame.total)).then_some(frame)
 }
 
-/// Whether a client may send a message of this type at all.
-pub fn check_tag(tag: u8) -> Result<(), Fault> {
+/// Whether a client may send a message of this type and length at all.
+pub fn check(tag: u8, total: usize) -> Result<(), Fault> {
     match tag {
+        _ if total > f::longest_request(tag) => Err(too_long(tag, total)),
         f::QUERY
         | f::PARSE
         | f::BIND
@@ -151,6 +155,14 @@ pub fn check_tag(tag: u8) -> Result<(), Fault> {
         | f::TERMINATE => Ok(()),
         _ => Err(unexpected(tag)),
     }
+}
+
+/// A message that PostgreSQL would not read to its end.
+fn too_long(tag: u8, total: usize) -> Fault {
+    let (tag, length, limit) = (char::from(tag), total - 1, f::longest_request(tag) - 1);
+    Fault::ProtocolViolation(format!(
+        "message type {tag:?} with the impossible length {length} (PostgreSQL takes {limit})"
+    ))
 }
 
 /// A message type that no client may send here.

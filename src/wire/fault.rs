@@ -75,7 +75,7 @@ pub enum Fault {
     /// PostgreSQL's words: the client's own `idle_session_timeout` is over.
     #[error("terminating connection due to idle-session timeout")]
     IdleSession(Duration),
-    #[error("pgweir: terminating connection: the client has read nothing for {} s", .0.as_secs_f32())]
+    #[error("pgweir: terminating connection: the client has not taken its answer for {} s", .0.as_secs_f32())]
     WriteStall(Duration),
     #[error("pgweir: server connection lost: the transaction was not committed")]
     ServerLost,
@@ -177,7 +177,7 @@ impl Fault {
             Self::TransactionTimeout(_) => "timeouts.transaction bounds a transaction's length.",
             Self::IdleInTransaction(_) => "timeouts.idle_in_transaction bounds the pauses in a transaction.",
             Self::IdleClient(_) => "timeouts.client_idle bounds the time between transactions.",
-            Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may stop reading.",
+            Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may all but stop reading.",
             Self::StatementMode => "Use pool.mode = \"transaction\".",
             Self::ServerLost => "It is safe to run the transaction again.",
             Self::SessionLost { .. } => "Connect again; nothing was committed that wasn't confirmed.",
