@@ -60,10 +60,13 @@ WHERE (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
 
 /// In front of each of the following. One Query is one transaction, so nothing of this stays in the session (a `SET
 /// TRANSACTION` would show in `pg_settings`): no limit that the client set for itself holds, bytes come as they are
-/// stored, and nobody is kept waiting for a lock of ours.
+/// stored, and nobody is kept waiting for a lock of ours. PostgreSQL 14 to 16 have no `transaction_timeout`; a row
+/// about it isn't an answer.
 pub const QUIETLY: &str = "\
 SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL lock_timeout = '100ms';
-SET LOCAL client_encoding = 'SQL_ASCII';";
+SET LOCAL client_encoding = 'SQL_ASCII';
+SELECT 'set', pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings
+ WHERE name OPERATOR(pg_catalog.=) 'transaction_timeout';";
 
 /// A fingerprint of all that [`NAMED`], [`ROUTINES`], [`TRIGGERS`] and [`EXPRESSIONS`] read: differs after a change of
 /// any. What is temporary is left out, since it comes and goes.

@@ -86,7 +86,7 @@ fn twenty_thousand_functions() {
     );
     director.ask("create function f_20001() returns int language sql as $$select length(set_config('app.loud', 'x', false))$$",
     );
-    let before = house.metric("process_resident_memory_bytes");
+    let before = house.metric("pgweir_process_resident_memory_bytes");
     let (mut a, mut b) = (house.client(), house.client());
     a.value("select 1");
     let began = Instant::now();
@@ -98,7 +98,7 @@ fn twenty_thousand_functions() {
     a.value("create or replace function g() returns int language sql as 'select 1'; select 1");
     a.value("select 1");
     let again = began.elapsed();
-    let after = house.metric("process_resident_memory_bytes");
+    let after = house.metric("pgweir_process_resident_memory_bytes");
     eprintln!("read in {waited:?}, again after a change in {again:?}, memory {before} -> {after} bytes");
     drop((a, b));
     house.all_is_well();
