@@ -112,14 +112,12 @@ fn django() {
 
 /// It makes a database, migrates it, tests in it and drops it.
 #[test]
-#[ignore = "DROP DATABASE fails while the pool has idle servers there"]
 fn django_test_runner() {
     same_both_ways(&["django/manage.py test shop --no-input --no-color"]);
 }
 
 /// A database is a copy of another, for each worker.
 #[test]
-#[ignore = "CREATE DATABASE … TEMPLATE fails while the pool has idle servers there"]
 fn django_parallel_test_runner() {
     same_both_ways(&["django/manage.py test shop --no-input --no-color --parallel=2"]);
 }
