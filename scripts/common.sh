@@ -65,15 +65,8 @@ install_postgres() {
 need_drivers() {
     need_python_packages tests/drivers/requirements.txt "$cache/drivers/python"
     need_python_packages tests/apps/requirements.txt "$cache/apps/python"
-    local node=$cache/drivers/node
-    mkdir -p "$node"
-    if ! cmp -s tests/drivers/package.json "$node/installed.json"; then
-        have npm || apt_install nodejs npm
-        say "Installing the Node.js driver into $node"
-        cp tests/drivers/package.json "$node/"
-        npm install --prefix "$node" --silent --no-audit --no-fund --no-package-lock >&2
-        cp tests/drivers/package.json "$node/installed.json"
-    fi
+    need_node_packages tests/drivers/package.json "$cache/drivers/node"
+    need_node_packages tests/apps/package.json "$cache/apps/node"
     mkdir -p target
     ln -sfn "$cache/drivers" target/drivers
     ln -sfn "$cache/apps" target/apps
@@ -87,4 +80,15 @@ need_python_packages() {
     python3 -m venv --clear "$2"
     "$2/bin/pip" install -q --disable-pip-version-check -r "$1" >&2
     cp "$1" "$2/"
+}
+
+# need_node_packages PACKAGE_JSON FOLDER: node_modules with them.
+need_node_packages() {
+    if cmp -s "$1" "$2/installed.json"; then return; fi
+    have npm || apt_install nodejs npm
+    say "Installing the Node.js packages of $1 into $2"
+    mkdir -p "$2"
+    cp "$1" "$2/package.json"
+    npm install --prefix "$2" --silent --no-audit --no-fund --no-package-lock >&2
+    cp "$1" "$2/installed.json"
 }

@@ -31,9 +31,9 @@ fn same_both_ways(programs: &[&str]) {
         strangers::execute(&pair.cluster.superuser_url(), &create);
     }
     for program in programs {
-        let direct = run("on a direct connection", python(program, &pair.direct_url_of("direct")));
+        let direct = run("on a direct connection", command(program, &pair.direct_url_of("direct")));
         let strangers = Strangers::begin(&pair.pooled_url_of("pooled"));
-        let pooled = run("through pgweir", python(program, &pair.pooled_url_of("pooled")));
+        let pooled = run("through pgweir", command(program, &pair.pooled_url_of("pooled")));
         strangers.end();
         assert_same(&direct, &pooled);
     }
@@ -63,17 +63,25 @@ fn lines(printed: &str) -> Vec<&str> {
     printed.lines().map(|line| &line[..untimed(line)]).collect()
 }
 
-/// `NAME=value … program argument …`, as in a shell: a Python program below `tests/apps/`, with the environment that
-/// has the frameworks.
-fn python(line: &str, url: &str) -> Command {
-    let mut command = Command::new(installed("apps/python/bin/python"));
-    command.arg("-B").env("DATABASE_URL", url);
+/// `NAME=value … program argument …`, as in a shell: a program below `tests/apps/`, with what it needs.
+fn command(line: &str, url: &str) -> Command {
     let mut words = line.split_whitespace().peekable();
-    while let Some((name, value)) = words.peek().and_then(|word| word.split_once('=')) {
-        command.env(name, value);
+    let mut environment = vec![("DATABASE_URL", url)];
+    while let Some(variable) = words.peek().and_then(|word| word.split_once('=')) {
+        environment.push(variable);
         words.next();
     }
-    command.arg(program("apps").join(words.next().expect("a program"))).args(words);
+    let file = program("apps").join(words.next().expect("a program"));
+    let mut command = if file.extension().is_some_and(|extension| extension == "js") {
+        let mut node = Command::new("node");
+        node.env("NODE_PATH", installed("apps/node/node_modules"));
+        node
+    } else {
+        let mut python = Command::new(installed("apps/python/bin/python"));
+        python.arg("-B");
+        python
+    };
+    command.envs(environment).arg(file).args(words);
     command
 }
 
@@ -94,6 +102,16 @@ fn sqlalchemy() {
         "sqlalchemy_app.py psycopg_async",
         "sqlalchemy_app.py asyncpg",
     ]);
+}
+
+#[test]
+fn node_postgres() {
+    same_both_ways(&["node_postgres_app.js"]);
+}
+
+#[test]
+fn postgres_js() {
+    same_both_ways(&["postgres_js_app.js"]);
 }
 
 /// Migrations, then the story with each way of keeping connections, then the migrations back.
