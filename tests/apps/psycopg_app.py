@@ -1,6 +1,7 @@
 """An application on psycopg 3 and its pool, with their default settings. Takes DATABASE_URL; prints what it sees."""
 
 import asyncio
+import logging
 import os
 import threading
 
@@ -11,6 +12,8 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, ConnectionPool
 
 URL = os.environ["DATABASE_URL"]
+
+logging.disable()  # psycopg warns of what it ignores at the end of a broken pipeline, or not, as time will have it
 
 
 def say(*words):

@@ -28,7 +28,7 @@ const TASTE: &str = "set time zone 'Asia/Tokyo'; set search_path = pg_catalog, p
     set work_mem = '7MB'; set app.tenant = 'a stranger'";
 
 /// Between two transactions of one stranger: the application is what shall have the time.
-const PAUSE: Duration = Duration::from_millis(3);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Strangers at work, until [`Strangers::end`].
 pub(super) struct Strangers {
@@ -96,7 +96,7 @@ async fn visitors(url: String, over: Arc<AtomicBool>) {
         if over.load(Ordering::Relaxed) {
             break;
         }
-        time::sleep(PAUSE * 5).await;
+        time::sleep(PAUSE * 3).await;
     }
 }
 
