@@ -9,6 +9,8 @@ mod clients;
 mod hostile;
 #[path = "faults/house.rs"]
 mod house;
+#[path = "faults/listeners.rs"]
+mod listeners;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/network_proxy.rs"]

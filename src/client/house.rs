@@ -18,6 +18,7 @@ use crate::meter::counters::Counters;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
+use crate::server::listener::Listener;
 use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
 use crate::server::upstream::Upstream;
@@ -72,6 +73,8 @@ pub struct Home {
     pub pool: Arc<Pool>,
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
+    /// Listens for those of its clients that rest.
+    pub listener: Listener,
     pub mode: Mode,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
@@ -138,7 +141,9 @@ impl House {
             }),
         });
         let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
-        Arc::new(Home { pool, shared, known, mode, deadlines, counters })
+        let limit = self.limits.client_notifications as usize;
+        let listener = Listener::new(pool.clone(), shared.settings.plain().clone(), limit, counters.clone());
+        Arc::new(Home { pool, shared, known, listener, mode, deadlines, counters })
     }
 
     fn source(

@@ -170,12 +170,16 @@ async fn welcome<'a>(
     let client = Box::new(Client {
         stream: guest.stream,
         half_open: HalfOpen::default(),
-        state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
+        state: ClientState {
+            pid: card.pid,
+            ..ClientState::new(settings, params, guest.startup.application_name.map(Into::into))
+        },
         card,
         clock: Clock::default(),
         home,
         profile,
         last: None,
+        subscription: None,
         lanes: None,
         bad_news: None,
     });

@@ -18,6 +18,7 @@ use super::clock::{Clock, Doing};
 use super::duplex::{Duplex, End, Loss, poll_read, poll_write};
 use super::half_open::HalfOpen;
 use super::house::Home;
+use super::listen;
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
@@ -39,6 +40,8 @@ pub(super) struct Client {
     pub profile: Arc<Profile>,
     /// Where it was served last.
     pub last: Option<ServerId>,
+    /// Where it listens while it rests.
+    pub subscription: listen::Place,
     /// None while there is no byte to hold.
     pub lanes: Option<Box<Working>>,
     pub clock: Clock,
@@ -163,6 +166,9 @@ impl Client {
             if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
                 ready!(self.poll_flush(cx))?;
             }
+            if self.take_notifications().map_err(End::Fault)? {
+                continue;
+            }
             match self.beginning().map_err(End::Fault)? {
                 Beginning::Request => {
                     self.clock.asked();
@@ -271,5 +277,5 @@ impl Client {
 }
 
 // Thousands of idle clients are our memory promise.
-const _: () = assert!(size_of::<Client>() <= 304);
+const _: () = assert!(size_of::<Client>() <= 312);
 const _: () = assert!(LARGE >= 1 << 16, "a message that doesn't stream fits the buffer");

@@ -9,6 +9,8 @@ use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::client::APPLICATION_NAME;
+use crate::session::notifications::append_readdressed;
+use crate::session::pins::Reason;
 use crate::session::settle::{Answers, Questions};
 
 impl Client {
@@ -35,12 +37,15 @@ impl Client {
         self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
             self.ask_what_changed(&mut lease).await?;
+            self.settle_channels(&mut lease).await?;
         } else {
             self.state.touch.clear();
         }
         let notifications = std::mem::take(&mut lease.notifications);
         if self.home.mode == Mode::Session || !self.state.pins.is_empty() {
-            self.working().down.out().extend_from_slice(&notifications);
+            let pid = lease.ledger.pid;
+            let told = self.card.pid;
+            append_readdressed(self.working().down.out(), &notifications, pid, told);
             lease.tally(self.tally());
             return Ok(Some(lease));
         }
@@ -123,7 +128,8 @@ impl Client {
     async fn keep_application_name(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         let now = &self.state.settings.overrides;
         let Some(own) = &self.state.application_name else { return Ok(()) };
-        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own) {
+        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own)
+        {
             return Ok(());
         }
         let mut wanted = now.clone();
@@ -137,7 +143,9 @@ impl Client {
     fn pin_or_unpin(&mut self, lease: &Lease, was_pinned: bool) {
         match self.state.pins.reasons().next() {
             Some(reason) if !was_pinned => {
-                tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
+                if reason != Reason::Listen {
+                    tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
+                }
                 lease.pin(reason.as_str());
             }
             None if was_pinned => lease.unpin(),

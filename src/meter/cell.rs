@@ -16,6 +16,10 @@ impl Counter {
         self.0.fetch_add(1, Relaxed);
     }
 
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }

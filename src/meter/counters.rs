@@ -99,10 +99,12 @@ impl From<&Fault> for Closed {
             | Fault::TransactionTimeout(_)
             | Fault::IdleInTransaction(_)
             | Fault::IdleClient(_)
-            | Fault::WriteStall(_) => Self::Timeout,
+            | Fault::WriteStall(_)
+            | Fault::SlowListener { .. } => Self::Timeout,
             Fault::QueueFull { .. }
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
+            | Fault::NotificationsLost
             | Fault::Rejected { .. }
             | Fault::PlanChanged
             | Fault::CommitInDoubt
@@ -133,6 +135,9 @@ pub struct Counters {
     pub cancels_dropped: Counter,
     /// A server's answer that the reply queue did not await. Must stay 0.
     pub protocol_desyncs: Counter,
+    /// What shared listeners handed to clients.
+    pub notifications: Counter,
+    pub listeners_lost: Counter,
     pub panics: Counter,
     pub log_lines_dropped: Counter,
 }
@@ -152,6 +157,8 @@ impl Default for Counters {
             cancels_sent: Counter::default(),
             cancels_dropped: Counter::default(),
             protocol_desyncs: Counter::default(),
+            notifications: Counter::default(),
+            listeners_lost: Counter::default(),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
         }

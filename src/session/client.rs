@@ -16,6 +16,8 @@ pub const APPLICATION_NAME: &str = "application_name";
 
 #[derive(Debug)]
 pub struct ClientState {
+    /// The process id that it was told to have.
+    pub pid: i32,
     pub statements: ClientStatements,
     /// What it has set, as PostgreSQL last confirmed.
     pub settings: Arc<Settings>,
@@ -35,6 +37,7 @@ pub struct ClientState {
 impl ClientState {
     pub fn new(settings: Arc<Settings>, told: Params, application_name: Option<Box<str>>) -> Self {
         Self {
+            pid: 0,
             statements: ClientStatements::default(),
             settings,
             application_name,

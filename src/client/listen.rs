@@ -1,0 +1,182 @@
+//! A client that listens. Its channels are on its server while it works, as on a direct connection, so that
+//! PostgreSQL itself decides what it is told and when; while it rests, the pool's shared listener has them and its
+//! server is free.
+//!
+//! ```text
+//!                   settled: hand over                       a request: recall
+//!   on its server ──────────────────────▶ on the listener ──────────────────────▶ on its server
+//! ```
+//! Invariant: on both ways one notification of our own, the mark, is where the one side ends and the other begins
+//! (`session::switchboard`); so each notification comes once, in PostgreSQL's order. A client of which that can't
+//! be said any more is closed.
+
+use std::sync::Arc;
+
+use super::card::Signals;
+use super::duplex::{End, Loss};
+use super::relay::Client;
+use crate::catalog::queries::CHANNELS;
+use crate::pool::settings::Mode;
+use crate::server::ask::AskError;
+use crate::server::lease::Lease;
+use crate::server::listener::{Bell, ENCODING, Subscription, Unheard};
+use crate::session::notifications::{append_readdressed, mark_text, split_at_mark};
+use crate::session::pins::Reason;
+use crate::session::switchboard::{Ear, Gap};
+use crate::wire::fault::Fault;
+
+/// Why a client's channels stay on its server.
+#[derive(Debug, thiserror::Error)]
+enum Stays {
+    #[error("the server can't be told from others")]
+    NoKey,
+    #[error("client_encoding is not the listener's, or a channel's name isn't in it")]
+    Encoding,
+    #[error(transparent)]
+    Unheard(#[from] Unheard),
+    #[error(transparent)]
+    Ask(#[from] AskError),
+}
+
+impl From<Gap> for Fault {
+    fn from(gap: Gap) -> Self {
+        match gap {
+            Gap::Lost => Self::NotificationsLost,
+            Gap::TooMuch { limit } => Self::SlowListener { limit },
+        }
+    }
+}
+
+// -- from the server to the listener
+
+impl Client {
+    /// Frees the server of the client's channels, if nothing else keeps it. Where that isn't possible it stays
+    /// pinned, until the next settling.
+    pub(super) async fn settle_channels(&mut self, lease: &mut Lease) -> Result<(), End> {
+        if self.state.pins.residue.channels == 0 {
+            self.subscription = None;
+            return Ok(());
+        }
+        if self.home.mode == Mode::Session || !self.state.pins.are_only(Reason::Listen) {
+            return Ok(());
+        }
+        match self.hand_over(lease).await {
+            Ok(()) => {
+                self.state.pins.residue.channels = 0;
+                lease.unpin();
+                Ok(())
+            }
+            Err(Stays::Ask(error)) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            Err(why) => {
+                self.subscription = None;
+                tracing::info!(%why, pool = %self.home.name(), "a client that listens keeps its server");
+                Ok(())
+            }
+        }
+    }
+
+    async fn hand_over(&mut self, lease: &mut Lease) -> Result<(), Stays> {
+        let pid = lease.key.as_ref().ok_or(Stays::NoKey)?.pid;
+        if self.state.told.get(ENCODING.0) != Some(ENCODING.1) {
+            return Err(Stays::Encoding);
+        }
+        let channels = channels(lease).await?;
+        if channels.is_empty() {
+            self.subscription = None;
+            return Ok(());
+        }
+        let mut subscription = match self.subscription.take() {
+            Some(place) if !place.is_lost() => place,
+            _ => Box::new(self.home.listener.subscribe(self.bell()).await?),
+        };
+        subscription.listen(channels).await?;
+        let mark = subscription.expect(pid, Ear::Open);
+        let channel = subscription.mark_channel();
+        lease.ask(&mark_text(&[], &channel, &mark.payload)).await?;
+        let heard = std::mem::take(&mut lease.notifications);
+        let (before, _) = split_at_mark(&heard, &channel, &mark.payload).ok_or(AskError::Protocol)?;
+        let told = self.card.pid;
+        append_readdressed(self.working().down.out(), before, pid, told);
+        lease.ask("UNLISTEN *").await.map_err(|_| AskError::Protocol)?;
+        // The listener has these.
+        lease.notifications.clear();
+        self.subscription = Some(subscription);
+        Ok(())
+    }
+
+    fn bell(&self) -> Bell {
+        let card = self.card.clone();
+        Arc::new(move || card.signal(Signals::NOTIFIED))
+    }
+}
+
+async fn channels(lease: &mut Lease) -> Result<Vec<Box<str>>, Stays> {
+    let rows = lease.ask(CHANNELS).await?;
+    let names = rows.into_iter().map(|row| match <[_; 1]>::try_from(row) {
+        Ok([Some(name)]) if !name.contains(char::REPLACEMENT_CHARACTER) => Ok(name),
+        _ => Err(Stays::Encoding),
+    });
+    names.collect()
+}
+
+// -- from the listener to the server
+
+impl Client {
+    /// Brings the client's channels to the server that it was lent, in front of its request.
+    pub(super) async fn recall(&mut self, lease: &mut Lease) -> Result<(), Fault> {
+        let Some(subscription) = self.subscription.take() else { return Ok(()) };
+        if subscription.is_lost() {
+            return Err(Fault::NotificationsLost);
+        }
+        // It had a key when the channels were handed over; without one no mark is believed.
+        let pid = lease.key.as_ref().map_or(0, |key| key.pid);
+        let mark = subscription.expect(pid, Ear::Shut);
+        let channel = subscription.mark_channel();
+        let text = mark_text(subscription.channels(), &channel, &mark.payload);
+        lease.notifications.clear();
+        match lease.ask(&text).await {
+            Ok(_) => {}
+            Err(error) if error.is_harmless() => {
+                subscription.forget(&mark);
+                self.subscription = Some(subscription);
+                return Err(Fault::ReplayFailed(format!("LISTEN: {error}")));
+            }
+            Err(_) => return Err(Fault::NotificationsLost),
+        }
+        lease.ask(&format!("UNLISTEN {channel}")).await.map_err(|_| Fault::NotificationsLost)?;
+        subscription.passed(&mark).await.map_err(|_| Fault::NotificationsLost)?;
+        self.card.take(Signals::NOTIFIED);
+        let missed = subscription.take()?;
+        let heard = std::mem::take(&mut lease.notifications);
+        let (_, behind) = split_at_mark(&heard, &channel, &mark.payload).ok_or(Fault::NotificationsLost)?;
+        let told = self.card.pid;
+        let out = self.working().down.out();
+        out.extend_from_slice(&missed);
+        append_readdressed(out, behind, pid, told);
+        self.state.pins.residue.channels = subscription.channels().len() as u32;
+        lease.pin(Reason::Listen.as_str());
+        self.subscription = Some(subscription);
+        Ok(())
+    }
+}
+
+// -- at rest
+
+impl Client {
+    /// Takes what the listener has for a client at rest; true if there was something.
+    pub(super) fn take_notifications(&mut self) -> Result<bool, Fault> {
+        if !self.card.take(Signals::NOTIFIED) {
+            return Ok(false);
+        }
+        let Some(subscription) = &self.subscription else { return Ok(false) };
+        let heard = subscription.take()?;
+        if heard.is_empty() {
+            return Ok(false);
+        }
+        self.working().down.out().extend_from_slice(&heard);
+        Ok(true)
+    }
+}
+
+/// A client's place on the shared listener, while it has one. Boxed, since hardly any client has.
+pub(super) type Place = Option<Box<Subscription>>;

@@ -1,0 +1,239 @@
+//! LISTEN: clients that rest share one connection, and none of them is left in the dark.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use pgweir::demo::cluster::Stop;
+use pgweir_testkit::client::Client;
+use pgweir_testkit::message::Message;
+
+use super::house::{House, ask, eventually, row, sqlstate};
+
+const LISTENER: &str =
+    "from pg_stat_activity where query like 'LISTEN%' or query like 'SET idle_session_timeout%'";
+
+/// A notification's sender.
+fn sender(message: &Message) -> i32 {
+    assert_eq!(message.tag, b'A', "{}", message.line());
+    i32::from_be_bytes(message.body[..4].try_into().expect("a process id"))
+}
+
+/// A notification's payload.
+fn payload(message: &Message) -> String {
+    assert_eq!(message.tag, b'A', "{}", message.line());
+    let text = String::from_utf8_lossy(&message.body[4..]).into_owned();
+    text.split('\0').nth(1).expect("a payload").to_owned()
+}
+
+fn servers(director: &mut Client) -> String {
+    row(director, "select count(*) from pg_stat_activity where usename = 'app'")
+}
+
+/// Until the client's channels are on the shared listener: no server is lent but that one.
+fn rests(house: &House) {
+    eventually("it rests", || house.servers("pinned") == 1 && house.servers("active") == 0);
+}
+
+#[test]
+fn a_hundred_listeners_at_rest_cost_one_server() {
+    let house = House::new("[pool]\nsize = 2");
+    let mut listeners: Vec<_> = (0..100).map(|_| house.client()).collect();
+    listeners.iter_mut().for_each(|client| drop(ask(client, "listen c")));
+    rests(&house);
+    let mut director = house.director();
+    let before = servers(&mut director);
+    assert!(["DataRow [\"2\"]", "DataRow [\"3\"]"].contains(&&*before), "{before}");
+    ask(&mut director, "notify c, 'to all'");
+    for client in &mut listeners {
+        assert_eq!(payload(&client.receive().expect("a notification")), "to all");
+    }
+    assert_eq!(servers(&mut director), before);
+    assert_eq!(house.metric("pgweir_notifications_total"), 100);
+    drop(listeners);
+    house.all_is_well();
+}
+
+#[test]
+fn the_sender_of_own_notifications_is_whom_the_client_was_told_to_be() {
+    let house = House::new("[pool]\nsize = 1");
+    let (mut own, mut other) = (house.client(), house.client());
+    for client in [&mut own, &mut other] {
+        ask(client, "listen c");
+    }
+    rests(&house);
+    let heard = pgweir_testkit::play::query(&mut own, "notify c").expect("an answer");
+    assert_eq!(heard.iter().map(|message| message.tag).collect::<Vec<_>>(), *b"CAZ");
+    assert_eq!(sender(&heard[1]), own.pid());
+    let heard = other.receive().expect("a notification");
+    assert!(sender(&heard) != other.pid() && sender(&heard) != own.pid());
+    drop((own, other));
+    house.all_is_well();
+}
+
+#[test]
+fn each_notification_comes_once_and_in_order_whatever_the_listeners_do() {
+    const NOTIFICATIONS: usize = 3000;
+    let house = House::new("[pool]\nsize = 3");
+    let direct = Client::connect(&house.place_at(house.cluster.address()), &[]).expect("a direct login");
+    let mut listeners: Vec<_> = (0..12).map(|_| house.client()).collect();
+    listeners.push(direct);
+    listeners.iter_mut().for_each(|client| drop(ask(client, "listen c0; listen c1")));
+    let senders: Vec<_> = (0..3)
+        .map(|sender| {
+            let mut client = house.client();
+            std::thread::spawn(move || {
+                for number in 0..NOTIFICATIONS / 3 {
+                    let payload = format!("{sender}-{number}");
+                    ask(&mut client, &format!("notify c{}, '{payload}'", number % 2));
+                }
+            })
+        })
+        .collect();
+    let heard: Vec<_> = listeners
+        .into_iter()
+        .enumerate()
+        .map(|(number, mut client)| {
+            std::thread::spawn(move || {
+                let (mut heard, mut rounds) = (Vec::new(), 0);
+                while heard.len() < NOTIFICATIONS {
+                    // Some rest, some work all the time, some now and then.
+                    if number % 3 > 0 && heard.len() >= rounds * (1 << (3 * (number % 3))) {
+                        rounds += 1;
+                        let works = [
+                            "select 1",
+                            "begin; select 1; commit",
+                            "listen c0; select pg_listening_channels()",
+                        ];
+                        let answer = pgweir_testkit::play::query(&mut client, works[rounds % 3]);
+                        heard
+                            .extend(answer.expect("an answer").iter().filter(|m| m.tag == b'A').map(payload));
+                    } else {
+                        heard.push(payload(&client.receive().expect("a notification")));
+                    }
+                }
+                let answer = ask(&mut client, "select 'nothing more'");
+                assert!(!answer.iter().any(|line| line.starts_with("Notification")), "{number}: {answer:?}");
+                heard
+            })
+        })
+        .collect();
+    senders.into_iter().for_each(|sender| sender.join().expect("a sender"));
+    let heard: Vec<_> = heard.into_iter().map(|heard| heard.join().expect("a listener")).collect();
+    let direct = heard.last().expect("the direct one");
+    for (number, listener) in heard.iter().enumerate() {
+        let differs = listener.iter().zip(direct).position(|(one, other)| one != other);
+        assert_eq!(differs, None, "listener {number}");
+    }
+    house.all_is_well();
+}
+
+#[test]
+fn a_lost_listener_closes_those_at_rest_and_nobody_else() {
+    let house = House::new("[pool]\nsize = 3");
+    let mut director = house.director();
+    let (mut resting, mut working, mut other) = (house.client(), house.client(), house.client());
+    for client in [&mut resting, &mut working] {
+        ask(client, "listen c");
+    }
+    rests(&house);
+    ask(&mut working, "begin");
+    ask(&mut other, "select 1");
+    let killed = row(&mut director, &format!("select count(pg_terminate_backend(pid)) {LISTENER}"));
+    assert_eq!(killed, "DataRow [\"1\"]");
+    let farewell = resting.receive().expect("a farewell");
+    assert_eq!(sqlstate(std::slice::from_ref(&farewell)).as_deref(), Some("57P01"));
+    assert!(farewell.line().contains("notifications may be missing"), "{}", farewell.line());
+    assert_eq!(resting.receive().expect_err("the end").kind(), ErrorKind::UnexpectedEof);
+    ask(&mut director, "notify c, 'heard by the server'");
+    let heard = ask(&mut working, "commit");
+    assert!(heard.iter().any(|line| line.starts_with("Notification")), "{heard:?}");
+    rests(&house);
+    ask(&mut director, "notify c, 'heard by another listener'");
+    assert_eq!(payload(&working.receive().expect("a notification")), "heard by another listener");
+    assert_eq!(row(&mut other, "select 'stays'"), "DataRow [\"stays\"]");
+    assert_eq!(house.metric("pgweir_listeners_lost_total"), 1);
+    drop((working, other));
+    house.all_is_well();
+}
+
+#[test]
+fn a_restart_closes_listeners_and_new_ones_hear_again() {
+    let mut house = House::new("[pool]\nsize = 2");
+    for how in [Stop::Fast, Stop::Immediate] {
+        let (mut listener, mut other) = (house.client(), house.client());
+        ask(&mut listener, "listen c");
+        rests(&house);
+        house.cluster.stop(how).expect("a stop");
+        house.cluster.start().expect("a start");
+        let farewell = listener.receive().expect("a farewell");
+        assert_eq!(sqlstate(&[farewell]).as_deref(), Some("57P01"));
+        let mut listener = house.client();
+        ask(&mut listener, "listen c");
+        ask(&mut other, "notify c, 'again'");
+        assert_eq!(payload(&listener.receive().expect("a notification")), "again");
+    }
+    house.all_is_well();
+}
+
+#[test]
+fn a_listener_that_reads_nothing_is_closed_at_its_limit() {
+    let house = House::new("[pool]\nsize = 2\n[limits]\nclient_notifications = \"64KiB\"");
+    let (mut slow, mut quick, mut sender) = (house.client(), house.client(), house.client());
+    for client in [&mut slow, &mut quick] {
+        ask(client, "listen c");
+    }
+    rests(&house);
+    let payload_sent = "x".repeat(7000);
+    let mut sent = 0;
+    eventually("the slow one is closed", || {
+        sent += 1;
+        ask(&mut sender, &format!("notify c, '{sent}{payload_sent}'"));
+        assert_eq!(payload(&quick.receive().expect("a notification")), format!("{sent}{payload_sent}"));
+        house.metric("pgweir_errors_total{sqlstate=\"08006\"}") == 1 || {
+            house.http("/metrics").lines().any(|line| line == "pgweir_errors_total{sqlstate=\"08006\"} 1")
+        }
+    });
+    let last = loop {
+        match slow.receive() {
+            Ok(message) if message.tag == b'A' => {}
+            other => break other,
+        }
+    };
+    // What the socket still held may have been lost with the connection.
+    if let Ok(farewell) = last {
+        assert_eq!(sqlstate(&[farewell]).as_deref(), Some("08006"));
+    }
+    drop((slow, quick, sender));
+    house.all_is_well();
+}
+
+#[test]
+fn a_listener_that_goes_in_any_way_leaves_nothing() {
+    let house = House::new("[pool]\nsize = 1");
+    let mut director = house.director();
+    for round in 0..10 {
+        let mut client = house.client();
+        ask(&mut client, "listen c");
+        if round % 2 == 0 {
+            ask(&mut client, "begin");
+        }
+        drop(client);
+    }
+    house.all_is_well();
+    ask(&mut director, "notify c");
+    let answer = ask(&mut house.client(), "select pg_listening_channels()");
+    assert!(answer.iter().all(|line| !line.starts_with("DataRow") && !line.starts_with("Notification")));
+    let _ = Duration::ZERO;
+}
+
+#[test]
+fn a_pool_that_has_no_place_for_a_listener_pins_as_before() {
+    let house = House::new("[pool]\nsize = 1\npinned_servers = 0");
+    let mut client = house.client();
+    ask(&mut client, "listen c");
+    ask(&mut house.director(), "notify c, 'p'");
+    assert_eq!(payload(&client.receive().expect("a notification")), "p");
+    assert_eq!(row(&mut client, "select 'served'"), "DataRow [\"served\"]");
+    drop(client);
+    house.all_is_well();
+}
