@@ -96,7 +96,7 @@ impl Client {
         let heard = std::mem::take(&mut lease.notifications);
         let (before, _) = split_at_mark(&heard, &channel, &mark.payload).ok_or(AskError::Protocol)?;
         let told = self.card.pid;
-        append_readdressed(self.working().down.out(), before, pid, told);
+        append_readdressed(self.working().down.out(), &before, pid, told);
         lease.ask("UNLISTEN *").await.map_err(|_| AskError::Protocol)?;
         // The listener has these.
         lease.notifications.clear();
@@ -152,7 +152,7 @@ impl Client {
         let told = self.card.pid;
         let out = self.working().down.out();
         out.extend_from_slice(&missed);
-        append_readdressed(out, behind, pid, told);
+        append_readdressed(out, &behind, pid, told);
         self.state.pins.residue.channels = subscription.channels().len() as u32;
         lease.pin(Reason::Listen.as_str());
         self.subscription = Some(subscription);
@@ -163,18 +163,24 @@ impl Client {
 // -- at rest
 
 impl Client {
-    /// Takes what the listener has for a client at rest; true if there was something.
-    pub(super) fn take_notifications(&mut self) -> Result<bool, Fault> {
-        if !self.card.take(Signals::NOTIFIED) {
-            return Ok(false);
+    /// Takes what the listener has for a client at rest, once it has read what came before.
+    pub(super) fn hear_notifications(&mut self) -> Result<(), Fault> {
+        let Some(subscription) = &self.subscription else {
+            self.card.take(Signals::NOTIFIED);
+            return Ok(());
+        };
+        if let Some(gap) = subscription.gap() {
+            return Err(gap.into());
         }
-        let Some(subscription) = &self.subscription else { return Ok(false) };
+        if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
+            return Ok(());
+        }
+        self.card.take(Signals::NOTIFIED);
         let heard = subscription.take()?;
-        if heard.is_empty() {
-            return Ok(false);
+        if !heard.is_empty() {
+            self.working().down.out().extend_from_slice(&heard);
         }
-        self.working().down.out().extend_from_slice(&heard);
-        Ok(true)
+        Ok(())
     }
 }
 

@@ -165,8 +165,6 @@ impl Client {
             self.hear_at_rest()?;
             if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
                 ready!(self.poll_flush(cx))?;
-            }
-            if self.take_notifications().map_err(End::Fault)? {
                 continue;
             }
             match self.beginning().map_err(End::Fault)? {
@@ -258,6 +256,9 @@ impl Client {
         }
         if pending.has(Signals::KILL) || (pending.has(Signals::DRAIN) && self.holds_nothing()) {
             return Err(End::Fault(Fault::Shutdown));
+        }
+        if pending.has(Signals::NOTIFIED) {
+            self.hear_notifications().map_err(End::Fault)?;
         }
         // There is nothing to cancel.
         if self.card.take(Signals::CANCEL) {

@@ -3,6 +3,8 @@
 //! One value of [`Counters`] exists per process; whoever counts is handed a reference to it. Each field has one
 //! row in [`super::table`].
 
+use std::sync::Arc;
+
 use super::cell::{Counter, Gauge, Histogram, Tally};
 use crate::wire::fault::Fault;
 use crate::wire::sqlstate::SqlState;
@@ -135,6 +137,8 @@ pub struct Counters {
     pub cancels_dropped: Counter,
     /// A server's answer that the reply queue did not await. Must stay 0.
     pub protocol_desyncs: Counter,
+    /// Clients that have their place on a shared listener.
+    pub listening_clients: Arc<Gauge>,
     /// What shared listeners handed to clients.
     pub notifications: Counter,
     pub listeners_lost: Counter,
@@ -157,6 +161,7 @@ impl Default for Counters {
             cancels_sent: Counter::default(),
             cancels_dropped: Counter::default(),
             protocol_desyncs: Counter::default(),
+            listening_clients: Arc::default(),
             notifications: Counter::default(),
             listeners_lost: Counter::default(),
             panics: Counter::default(),

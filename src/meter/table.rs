@@ -63,6 +63,11 @@ pub static COUNTERS: &[Family<Counters>] = &[
         "Server replies that the reply queue did not await. Must stay 0.",
         One(|c| Count(c.protocol_desyncs.get())),
     ),
+    Family::gauge(
+        "pgweir_listening_clients",
+        "Clients that shared listeners listen for while they rest.",
+        One(|c| Count(c.listening_clients.get())),
+    ),
     Family::counter(
         "pgweir_notifications_total",
         "Notifications that shared listeners handed to clients.",

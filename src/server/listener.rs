@@ -19,6 +19,7 @@ use tokio::time::{Instant, timeout};
 use super::ask::AskError;
 use super::lease::Lease;
 use super::lend::Pool;
+use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
 use crate::pool::accounts::Tally;
 use crate::pool::key::{Label, Profile, Wish};
@@ -98,7 +99,7 @@ impl Listener {
     pub async fn subscribe(&self, bell: Bell) -> Result<Subscription, Unheard> {
         let mut state = self.state.lock().await;
         let pause = match &*state {
-            State::Open(line) => match line.subscribe(&bell) {
+            State::Open(line) => match line.subscribe(&bell, &self.counters) {
                 Some(place) => return Ok(place),
                 None => PAUSE,
             },
@@ -108,7 +109,7 @@ impl Listener {
         };
         match self.open().await {
             Ok(line) => {
-                let place = line.subscribe(&bell).ok_or(Unheard::Silent);
+                let place = line.subscribe(&bell, &self.counters).ok_or(Unheard::Silent);
                 *state = State::Open(line);
                 place
             }
@@ -230,9 +231,10 @@ impl Line {
         self.moved.notify_waiters();
     }
 
-    fn subscribe(self: &Arc<Self>, bell: &Bell) -> Option<Subscription> {
+    fn subscribe(self: &Arc<Self>, bell: &Bell, counters: &Counters) -> Option<Subscription> {
         let id = self.board.lock().subscribe(bell.clone())?;
-        Some(Subscription { line: self.clone(), id, channels: Vec::new() })
+        let counted = counters.listening_clients.join();
+        Some(Subscription { line: self.clone(), id, channels: Vec::new(), _counted: counted })
     }
 
     /// Until the switchboard says so.
@@ -257,6 +259,7 @@ pub struct Subscription {
     line: Arc<Line>,
     id: ListenerId,
     channels: Vec<Box<str>>,
+    _counted: Member,
 }
 
 impl Subscription {
@@ -296,6 +299,11 @@ impl Subscription {
     /// It doesn't come.
     pub async fn passed(&self, mark: &Mark) -> Result<(), Unheard> {
         self.line.until(|board| board.is_over(self.id, mark)).await
+    }
+
+    /// Why nothing more can be told to the client, if so.
+    pub fn gap(&self) -> Option<Gap> {
+        self.line.board.lock().gap(self.id)
     }
 
     /// What waits for the client.

@@ -39,20 +39,21 @@ fn messages(row: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// What stands before a mark and what behind it; `None` without the mark.
-pub fn split_at_mark<'a>(row: &'a [u8], channel: &str, payload: &str) -> Option<(&'a [u8], &'a [u8])> {
-    let mut before = 0;
+/// What stands before a mark and what behind it, without the marks of others; `None` without the mark.
+pub fn split_at_mark(row: &[u8], channel: &str, payload: &str) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (mut before, mut behind) = (Vec::new(), None);
     for message in messages(row) {
         let sent = Notification::read(&message[HEAD..]).ok()?;
-        if sent.channel == channel.as_bytes() && sent.payload == payload.as_bytes() {
-            return Some((&row[..before], &row[before + message.len()..]));
+        if sent.channel != channel.as_bytes() {
+            behind.as_mut().unwrap_or(&mut before).extend_from_slice(message);
+        } else if sent.payload == payload.as_bytes() {
+            behind = Some(Vec::new());
         }
-        before += message.len();
     }
-    None
+    Some((before, behind?))
 }
 
-/// Appends a row; what process `from` sent is from `to` now.
+/// Appends a row, as it is for the client: what process `from` sent is from `to`.
 pub fn append_readdressed(out: &mut Vec<u8>, row: &[u8], from: i32, to: i32) {
     for message in messages(row) {
         let (at, pid) = (out.len() + HEAD, from.to_be_bytes());
@@ -104,9 +105,10 @@ mod tests {
     #[test]
     fn a_row_is_split_at_the_mark_and_nowhere_else() {
         let [one, mark, two] =
-            [notification(7, "m", "other"), notification(7, "m", "mark"), notification(8, "c", "mark")];
-        let row = [&one[..], &mark, &two].concat();
-        assert_eq!(split_at_mark(&row, "m", "mark"), Some((&one[..], &two[..])));
+            [notification(7, "c", "1"), notification(7, "m", "mark"), notification(8, "c", "mark")];
+        let other = notification(9, "m", "another's");
+        let row = [&other[..], &one, &mark, &two, &other].concat();
+        assert_eq!(split_at_mark(&row, "m", "mark"), Some((one, two)));
         assert_eq!(split_at_mark(&row, "m", "none"), None);
     }
 

@@ -309,6 +309,11 @@ impl<B: Clone> Switchboard<B> {
         std::mem::take(&mut self.bells)
     }
 
+    /// Why nothing more can be told to the client, if so.
+    pub fn gap(&self, id: ListenerId) -> Option<Gap> {
+        self.listeners.get(&id)?.gap
+    }
+
     /// What waits for the client.
     ///
     /// # Errors
