@@ -38,6 +38,8 @@ fn examples() -> Vec<Fault> {
         Fault::IdleInTransaction(seconds(60)),
         Fault::IdleClient(seconds(600)),
         Fault::WriteStall(seconds(60)),
+        Fault::SlowListener { limit: 4 << 20 },
+        Fault::NotificationsLost,
         Fault::ServerLost,
         Fault::CommitInDoubt,
         Fault::StatementMode,

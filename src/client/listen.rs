@@ -69,6 +69,9 @@ impl Client {
             Err(Stays::Ask(error)) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
             Err(why) => {
                 self.subscription = None;
+                if matches!(why, Stays::Unheard(Unheard::Pausing)) {
+                    return Ok(());
+                }
                 tracing::info!(%why, pool = %self.home.name(), "a client that listens keeps its server");
                 Ok(())
             }
@@ -134,16 +137,14 @@ impl Client {
         let channel = subscription.mark_channel();
         let text = mark_text(subscription.channels(), &channel, &mark.payload);
         lease.notifications.clear();
-        match lease.ask(&text).await {
+        match lease.ask_each(&[&text, &format!("UNLISTEN {channel}")]).await {
             Ok(_) => {}
-            Err(error) if error.is_harmless() => {
-                subscription.forget(&mark);
+            Err(error) if error.is_harmless() && subscription.forget(&mark) => {
                 self.subscription = Some(subscription);
                 return Err(Fault::ReplayFailed(format!("LISTEN: {error}")));
             }
             Err(_) => return Err(Fault::NotificationsLost),
         }
-        lease.ask(&format!("UNLISTEN {channel}")).await.map_err(|_| Fault::NotificationsLost)?;
         subscription.passed(&mark).await.map_err(|_| Fault::NotificationsLost)?;
         self.card.take(Signals::NOTIFIED);
         let missed = subscription.take()?;

@@ -57,12 +57,25 @@ impl Connection {
         self.ask_raw(&message).await
     }
 
+    /// Runs texts one after the other, each whatever became of the one before, in one round trip. Refused if any was.
+    pub async fn ask_each(&mut self, texts: &[&str]) -> Result<Vec<Row>, AskError> {
+        let mut messages = Vec::new();
+        texts.iter().for_each(|sql| write::query(&mut messages, sql.as_bytes()));
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        self.ask_for(&messages, texts.len()).await
+    }
+
     /// Sends messages that end with exactly one ReadyForQuery, and gathers what comes back.
     pub async fn ask_raw(&mut self, messages: &[u8]) -> Result<Vec<Row>, AskError> {
+        self.ask_for(messages, 1).await
+    }
+
+    /// The same for messages that end with so many ReadyForQuery.
+    async fn ask_for(&mut self, messages: &[u8], readies: usize) -> Result<Vec<Row>, AskError> {
         debug_assert!(self.ledger.replies.is_empty());
         let exchange = async {
             self.stream.write_all(messages).await?;
-            self.gather().await
+            self.gather(readies).await
         };
         timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
     }
@@ -88,12 +101,13 @@ impl Connection {
         timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
     }
 
-    async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
+    async fn gather(&mut self, mut readies: usize) -> Result<Vec<Row>, AskError> {
         let mut gathering = Gathering::default();
-        let (mut inbox, mut ready) = (BytesMut::with_capacity(4096), false);
-        while !ready || !inbox.is_empty() {
+        let mut inbox = BytesMut::with_capacity(4096);
+        while readies > 0 || !inbox.is_empty() {
             let (tag, body) = self.next_message(&mut inbox).await?;
-            ready |= self.take(tag, &body, ready, &mut gathering)?;
+            let ready = self.take(tag, &body, readies == 0, &mut gathering)?;
+            readies = readies.saturating_sub(usize::from(ready));
         }
         gathering.answer()
     }

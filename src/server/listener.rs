@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::ask::AskError;
 use super::lease::Lease;
@@ -107,11 +107,10 @@ impl Listener {
             State::Failed { pause, .. } => (*pause * 2).min(LONGEST_PAUSE),
             State::Closed => PAUSE,
         };
-        match self.open().await {
-            Ok(line) => {
-                let place = line.subscribe(&bell, &self.counters).ok_or(Unheard::Silent);
-                *state = State::Open(line);
-                place
+        match self.open(&bell).await {
+            Ok(place) => {
+                *state = State::Open(place.line.clone());
+                Ok(place)
             }
             Err(error) => {
                 *state = State::Failed { until: Instant::now() + pause, pause };
@@ -120,7 +119,7 @@ impl Listener {
         }
     }
 
-    async fn open(&self) -> Result<Arc<Line>, Unheard> {
+    async fn open(&self, bell: &Bell) -> Result<Subscription, Unheard> {
         let wish = Wish { profile: self.profile.id, label: Label::BASELINE, home: None };
         let checkout = timeout(PATIENCE, self.pool.checkout(wish)).await;
         let mut lease = checkout.ok().and_then(Result::ok).ok_or(Unheard::NoServer)?;
@@ -137,8 +136,10 @@ impl Listener {
             work: Notify::new(),
             moved: Notify::new(),
         });
-        tokio::spawn(attend(Attended(line.clone()), lease, self.plain.clone(), self.counters.clone()));
-        Ok(line)
+        // Before the task looks whether anyone is there.
+        let place = line.subscribe(bell, &self.counters).ok_or(Unheard::NoServer)?;
+        tokio::spawn(attend(Attended(line), lease, self.plain.clone(), self.counters.clone()));
+        Ok(place)
     }
 }
 
@@ -176,6 +177,7 @@ impl Line {
     /// Asks what the switchboard wants to have asked, and hands it what comes.
     async fn relay(&self, lease: &mut Lease, counters: &Counters) -> Result<(), AskError> {
         let (mut inbox, mut message) = (BytesMut::new(), Vec::new());
+        let mut due = None;
         loop {
             let statement = {
                 let mut board = self.board.lock();
@@ -188,14 +190,19 @@ impl Line {
                 message.clear();
                 write::query(&mut message, &sql);
                 lease.stream.write_all(&message).await?;
+                due = Some(Instant::now() + PATIENCE);
             }
             tokio::select! {
                 read = lease.stream.read_buf(&mut inbox) => if read? == 0 {
                     return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
                 },
                 () = self.work.notified() => {}
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    return Err(AskError::Timeout);
+                }
             }
             self.take_in(&mut inbox, counters)?;
+            due = due.filter(|_| self.board.lock().is_asking());
         }
     }
 
@@ -288,9 +295,9 @@ impl Subscription {
         self.line.board.lock().expect(self.id, pid, then)
     }
 
-    /// The mark was not sent, and won't be.
-    pub fn forget(&self, mark: &Mark) {
-        self.line.board.lock().forget(self.id, mark);
+    /// Nothing follows from the mark any more; false if something has already.
+    pub fn forget(&self, mark: &Mark) -> bool {
+        self.line.board.lock().forget(self.id, mark)
     }
 
     /// Until the mark was seen: all that stands before it has been heard.

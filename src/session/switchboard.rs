@@ -211,6 +211,11 @@ impl<B: Clone> Switchboard<B> {
         (!text.is_empty()).then_some(text)
     }
 
+    /// Whether a text is under way.
+    pub fn is_asking(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
     /// The text was run.
     pub fn statement_done(&mut self) {
         for name in std::mem::take(&mut self.asked) {
@@ -230,9 +235,9 @@ impl<B: Clone> Switchboard<B> {
 
     /// Whether all of the client's channels are heard.
     pub fn is_ready(&self, id: ListenerId) -> bool {
-        let heard =
-            |name: &Box<str>| self.channels.get(name).is_some_and(|channel| channel.state == State::Heard);
-        self.listeners.get(&id).is_some_and(|listener| listener.channels.iter().all(heard))
+        let is_heard =
+            |name: &str| self.channels.get(name).is_some_and(|channel| channel.state == State::Heard);
+        self.listeners.get(&id).is_some_and(|listener| listener.channels.iter().all(|name| is_heard(name)))
     }
 }
 
@@ -249,11 +254,12 @@ impl<B: Clone> Switchboard<B> {
         mark
     }
 
-    /// The mark was not sent, and won't be.
-    pub fn forget(&mut self, id: ListenerId, mark: &Mark) {
-        if let Some(listener) = self.listeners.get_mut(&id) {
-            listener.marks.retain(|other| other != mark);
-        }
+    /// Nothing follows from the mark any more; false if something has already.
+    pub fn forget(&mut self, id: ListenerId, mark: &Mark) -> bool {
+        let Some(listener) = self.listeners.get_mut(&id) else { return false };
+        let before = listener.marks.len();
+        listener.marks.retain(|other| other != mark);
+        listener.marks.len() < before
     }
 
     /// Whether the mark was seen, or never will be.

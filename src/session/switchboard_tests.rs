@@ -1,3 +1,5 @@
+//! Tests of the switchboard: listeners by letters, one statement and one mark at a time.
+
 use super::*;
 use crate::session::notifications::notification;
 use crate::wire::frame::HEAD;
@@ -85,7 +87,7 @@ fn a_mark_counts_from_its_own_server_and_in_its_turn_only() {
     assert!(!board.is_over(id, &shut) && !board.is_over(id, &open));
     hears(&mut board, 1, MARKS, &shut.payload);
     assert!(board.is_over(id, &shut));
-    board.forget(id, &open);
+    assert!(board.forget(id, &open) && !board.forget(id, &open) && !board.forget(id, &shut));
     hears(&mut board, 1, MARKS, &open.payload);
     hears(&mut board, 9, "c", "not heard");
     assert_eq!(waits(&mut board, id), [""; 0]);
