@@ -15,6 +15,10 @@ use crate::wire::fault::Fault;
 /// For the server to answer a cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
+/// For a client that listens and works to ask for more, before its channels leave its server. Moving them costs more
+/// than most requests do.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// What took too long.
 #[derive(Debug)]
 pub(super) enum Overdue {
@@ -24,13 +28,16 @@ pub(super) enum Overdue {
     Cancelled(Fault),
     /// The client, which is to be ended.
     Client(Fault),
+    /// Nothing: the client has paused, and its channels may leave its server.
+    Lingered,
 }
 
 impl Overdue {
-    /// What the client hears of it.
-    pub(super) fn into_fault(self) -> Fault {
+    /// What the client hears of it, if anything.
+    pub(super) fn into_fault(self) -> Option<Fault> {
         match self {
-            Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => fault,
+            Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => Some(fault),
+            Self::Lingered => None,
         }
     }
 }
@@ -48,6 +55,7 @@ struct Spans {
     pause: Option<Instant>,
     stall: Option<Instant>,
     rest: Option<Instant>,
+    linger: Option<Instant>,
 }
 
 /// What goes on between a client and its server.
@@ -61,6 +69,8 @@ pub(super) struct Doing {
     pub stalled: bool,
     /// The client has no server and asks for nothing.
     pub resting: bool,
+    /// It asks for nothing, and has a server only because it listens.
+    pub lingering: bool,
 }
 
 impl Clock {
@@ -75,6 +85,7 @@ impl Clock {
     pub(super) fn released(&mut self) {
         if let Some(spans) = &mut self.0 {
             (spans.query, spans.cancelled, spans.transaction, spans.pause) = (None, None, None, None);
+            spans.linger = None;
         }
     }
 
@@ -92,13 +103,14 @@ impl Clock {
         deadlines: &Deadlines,
         doing: Doing,
     ) -> Poll<Overdue> {
-        let Doing { owed, in_transaction, stalled, resting } = doing;
+        let Doing { owed, in_transaction, stalled, resting, lingering } = doing;
         let on = [
             deadlines.query.is_some() && owed,
             deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
             deadlines.write_stall.is_some() && stalled,
             deadlines.client_idle.is_some() && resting && !stalled,
+            lingering,
         ];
         if self.0.is_none() && !on.contains(&true) {
             return Poll::Pending;
@@ -108,9 +120,15 @@ impl Clock {
 }
 
 impl Spans {
-    fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 5]) -> Poll<Overdue> {
-        let spans =
-            [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.stall, &mut self.rest];
+    fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 6]) -> Poll<Overdue> {
+        let spans = [
+            &mut self.query,
+            &mut self.transaction,
+            &mut self.pause,
+            &mut self.stall,
+            &mut self.rest,
+            &mut self.linger,
+        ];
         spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
         if self.query.is_none() {
             self.cancelled = None;
@@ -122,6 +140,7 @@ impl Spans {
             (self.pause, deadlines.idle_in_transaction, Kind::Pause),
             (self.stall, deadlines.write_stall, Kind::Stall),
             (self.rest, deadlines.client_idle, Kind::Rest),
+            (self.linger, Some(LINGER), Kind::Linger),
         ];
         let due = due.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
         let Some((at, limit, kind)) = due.min_by_key(|(at, ..)| *at) else { return Poll::Pending };
@@ -140,6 +159,10 @@ impl Spans {
             Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
             Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
             Kind::Rest => Overdue::Client(Fault::IdleClient(limit)),
+            Kind::Linger => {
+                self.linger = None;
+                Overdue::Lingered
+            }
         }
     }
 }
@@ -152,6 +175,7 @@ enum Kind {
     Pause,
     Stall,
     Rest,
+    Linger,
 }
 
 /// A span lasts as long as its state does.

@@ -43,6 +43,8 @@ const PIPELINE: usize = 8192;
 pub(super) enum End {
     /// Nothing is owed and no transaction is open.
     Rest,
+    /// The same, and it has been so for a moment.
+    Lingered,
     /// The client said goodbye.
     Goodbye,
     /// The client went without a word.
@@ -77,6 +79,8 @@ pub(super) struct Duplex<'a> {
     pub clock: &'a mut Clock,
     pub deadlines: &'a Deadlines,
     pub mode: Mode,
+    /// Has its server only because it listens, and could do without.
+    pub lingers: bool,
 }
 
 impl Duplex<'_> {
@@ -301,6 +305,7 @@ impl Duplex<'_> {
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.lanes.down.has_output(),
             resting: false,
+            lingering: self.lingers && self.is_idle(),
         };
         match self.clock.poll(cx, self.deadlines, doing) {
             Poll::Pending => Ok(Poll::Pending),
@@ -318,6 +323,7 @@ impl Duplex<'_> {
             }
             Overdue::Cancelled(fault) => Err(End::ServerGone(Loss::Stuck(fault))),
             Overdue::Client(fault) => Err(End::Fault(fault)),
+            Overdue::Lingered => Err(End::Lingered),
         }
     }
 }

@@ -199,7 +199,7 @@ impl Client {
         let fault = match end {
             End::Fault(fault) => Some(fault),
             End::ServerGone(_) => Some(Fault::ServerLost),
-            End::Rest | End::Goodbye | End::ClientGone => None,
+            End::Rest | End::Lingered | End::Goodbye | End::ClientGone => None,
         };
         let mid_message = self.lanes.as_ref().is_some_and(|lanes| lanes.down.is_passing());
         if let (Some(fault), false) = (&fault, mid_message) {

@@ -3,7 +3,7 @@
 //! server is free.
 //!
 //! ```text
-//!                   settled: hand over                       a request: recall
+//!                   it pauses: hand over                     a request: recall
 //!   on its server ──────────────────────▶ on the listener ──────────────────────▶ on its server
 //! ```
 //! Invariant: on both ways one notification of our own, the mark, is where the one side ends and the other begins
@@ -52,12 +52,16 @@ impl From<Gap> for Fault {
 impl Client {
     /// Frees the server of the client's channels, if nothing else keeps it. Where that isn't possible it stays
     /// pinned, until the next settling.
-    pub(super) async fn settle_channels(&mut self, lease: &mut Lease) -> Result<(), End> {
+    pub(super) async fn settle_channels(&mut self, lease: &mut Lease, lingered: bool) -> Result<(), End> {
         if self.state.pins.residue.channels == 0 {
             self.subscription = None;
             return Ok(());
         }
         if self.home.mode == Mode::Session || !self.state.pins.are_only(Reason::Listen) {
+            return Ok(());
+        }
+        // One that listens and works keeps its channels until it pauses, unless its server is needed.
+        if self.subscription.is_some() && !lingered && !lease.pool().has_queue() {
             return Ok(());
         }
         match self.hand_over(lease).await {

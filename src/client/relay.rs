@@ -24,6 +24,7 @@ use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
+use crate::session::pins::Reason;
 use crate::session::requests::check_tag;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -69,8 +70,9 @@ impl Client {
             let after = match self.exchange(&mut lease).await {
                 End::Rest => match self.release(lease) {
                     None => continue,
-                    Some(lease) => self.settle_boxed(lease),
+                    Some(lease) => self.settle_boxed(lease, false),
                 },
+                End::Lingered => self.settle_boxed(lease, true),
                 End::ServerGone(loss) => self.lose_boxed(lease, loss),
                 end => return (Some(lease), end),
             };
@@ -106,8 +108,8 @@ impl Client {
         Box::pin(self.prepare(lease))
     }
 
-    fn settle_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, End>> {
-        Box::pin(self.settle(lease))
+    fn settle_boxed(&mut self, lease: Lease, lingered: bool) -> Boxed<'_, Result<Option<Lease>, End>> {
+        Box::pin(self.settle(lease, lingered))
     }
 
     fn lose_boxed(&mut self, lease: Lease, loss: Loss) -> Boxed<'_, Result<Option<Lease>, End>> {
@@ -129,6 +131,7 @@ impl Client {
     }
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
+        let lingers = self.subscription.is_some() && self.state.pins.are_only(Reason::Listen);
         Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,
@@ -141,6 +144,7 @@ impl Client {
             clock: &mut self.clock,
             deadlines: &self.home.deadlines,
             mode: self.home.mode,
+            lingers,
         }
     }
 }
@@ -234,7 +238,7 @@ impl Client {
     /// A client without a server that takes too long is ended.
     fn poll_overdue(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Result<(), End>> {
         let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing));
-        Poll::Ready(Err(End::Fault(overdue.into_fault())))
+        overdue.into_fault().map_or(Poll::Pending, |fault| Poll::Ready(Err(End::Fault(fault))))
     }
 
     /// Writes what is left of the last answer.

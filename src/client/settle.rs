@@ -33,11 +33,12 @@ impl Client {
     }
 
     /// Asks what has to be asked, then releases the server, or returns it because the client must keep it.
-    pub(super) async fn settle(&mut self, mut lease: Lease) -> Result<Option<Lease>, End> {
+    /// `lingered`: the client has paused since.
+    pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
             self.ask_what_changed(&mut lease).await?;
-            self.settle_channels(&mut lease).await?;
+            self.settle_channels(&mut lease, lingered).await?;
         } else {
             self.state.touch.clear();
         }

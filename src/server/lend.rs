@@ -139,6 +139,11 @@ impl<C: Backend> Pool<C> {
         Enrolled(Arc::clone(self))
     }
 
+    /// Whether somebody waits for a server.
+    pub fn has_queue(&self) -> bool {
+        self.core.lock().is_waited_for()
+    }
+
     pub fn snapshot(&self) -> PoolSnapshot {
         let snapshot = self.core.lock().snapshot(Instant::now());
         PoolSnapshot {

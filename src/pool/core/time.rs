@@ -63,6 +63,11 @@ impl<S, W: Clone> Core<S, W> {
         self.plan(now);
     }
 
+    /// Whether somebody waits for a server.
+    pub fn is_waited_for(&self) -> bool {
+        self.queue.len() > 0
+    }
+
     /// Nothing exists and nobody waits.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty() && self.queue.len() == 0
