@@ -5,6 +5,7 @@ use std::io::ErrorKind;
 use pgweir::demo::cluster::Stop;
 use pgweir_testkit::client::Client;
 use pgweir_testkit::message::Message;
+use pgweir_testkit::play::query;
 
 use super::house::{House, ask, eventually, row, sqlstate};
 
@@ -64,7 +65,7 @@ fn the_sender_of_own_notifications_is_whom_the_client_was_told_to_be() {
         ask(client, "listen c");
     }
     rest(&house, 2);
-    let heard = pgweir_testkit::play::query(&mut own, "notify c").expect("an answer");
+    let heard = query(&mut own, "notify c").expect("an answer");
     assert_eq!(heard.iter().map(|message| message.tag).collect::<Vec<_>>(), *b"CAZ");
     assert_eq!(sender(&heard[1]), own.pid());
     let heard = other.receive().expect("a notification");
@@ -108,7 +109,7 @@ fn each_notification_comes_once_and_in_order_whatever_the_listeners_do() {
                             "begin; select 1; commit",
                             "listen c0; select pg_listening_channels()",
                         ];
-                        let answer = pgweir_testkit::play::query(&mut client, works[rounds % 3]);
+                        let answer = query(&mut client, works[rounds % 3]);
                         heard
                             .extend(answer.expect("an answer").iter().filter(|m| m.tag == b'A').map(payload));
                     } else {
@@ -128,6 +129,25 @@ fn each_notification_comes_once_and_in_order_whatever_the_listeners_do() {
         let differs = listener.iter().zip(direct).position(|(one, other)| one != other);
         assert_eq!(differs, None, "listener {number}");
     }
+    house.all_is_well();
+}
+
+#[test]
+fn one_that_comes_and_goes_hears_everything_once() {
+    let house = House::new("[pool]\nsize = 1");
+    let (mut client, mut director) = (house.client(), house.director());
+    ask(&mut client, "listen c; notify c, 'own'");
+    for round in 0..10 {
+        rest(&house, 1);
+        ask(&mut director, &format!("notify c, 'at rest {round}'"));
+        ask(&mut director, "notify c, 'and more'");
+        let answer = query(&mut client, &format!("notify c, 'own {round}'")).expect("an answer");
+        let heard: Vec<_> = answer.iter().filter(|message| message.tag == b'A').map(payload).collect();
+        assert_eq!(heard, [format!("at rest {round}"), "and more".into(), format!("own {round}")]);
+        ask(&mut director, &format!("notify c, 'at work {round}'"));
+        assert_eq!(payload(&client.receive().expect("a notification")), format!("at work {round}"));
+    }
+    drop(client);
     house.all_is_well();
 }
 
