@@ -3,6 +3,8 @@
 
 #[path = "faults/bytes.rs"]
 mod bytes;
+#[path = "faults/catalog.rs"]
+mod catalog;
 #[path = "faults/clients.rs"]
 mod clients;
 #[path = "faults/hostile.rs"]
@@ -11,10 +13,14 @@ mod hostile;
 mod house;
 #[path = "faults/listeners.rs"]
 mod listeners;
+#[path = "faults/neighbours.rs"]
+mod neighbours;
 #[path = "faults/network.rs"]
 mod network;
 #[path = "faults/network_proxy.rs"]
 mod network_proxy;
+#[path = "faults/pins.rs"]
+mod pins;
 #[path = "faults/process.rs"]
 mod process;
 #[path = "faults/servers.rs"]

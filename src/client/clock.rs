@@ -71,6 +71,20 @@ pub(super) struct Doing {
     pub resting: bool,
     /// It asks for nothing, and has a server only because it listens.
     pub lingering: bool,
+    /// How long its session may, by its own `idle_session_timeout`.
+    pub session_may_rest: Option<Duration>,
+}
+
+/// A fault with the limit that was passed.
+type Told = fn(Duration) -> Fault;
+
+impl Doing {
+    /// The shorter bound on a rest, and what the client hears then.
+    fn rest(self, deadlines: &Deadlines) -> Option<(Duration, Told)> {
+        let own = self.session_may_rest.map(|limit| (limit, Fault::IdleSession as Told));
+        let ours = deadlines.client_idle.map(|limit| (limit, Fault::IdleClient as Told));
+        own.into_iter().chain(ours).min_by_key(|(limit, _)| *limit)
+    }
 }
 
 impl Clock {
@@ -103,24 +117,30 @@ impl Clock {
         deadlines: &Deadlines,
         doing: Doing,
     ) -> Poll<Overdue> {
-        let Doing { owed, in_transaction, stalled, resting, lingering } = doing;
+        let Doing { owed, in_transaction, stalled, resting, lingering, .. } = doing;
         let on = [
             deadlines.query.is_some() && owed,
             deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
             deadlines.write_stall.is_some() && stalled,
-            deadlines.client_idle.is_some() && resting && !stalled,
+            resting && !stalled && (deadlines.client_idle.is_some() || doing.session_may_rest.is_some()),
             lingering,
         ];
         if self.0.is_none() && !on.contains(&true) {
             return Poll::Pending;
         }
-        self.0.get_or_insert_default().poll(cx, deadlines, on)
+        self.0.get_or_insert_default().poll(cx, deadlines, doing, on)
     }
 }
 
 impl Spans {
-    fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 6]) -> Poll<Overdue> {
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadlines: &Deadlines,
+        doing: Doing,
+        on: [bool; 6],
+    ) -> Poll<Overdue> {
         let spans = [
             &mut self.query,
             &mut self.transaction,
@@ -133,13 +153,14 @@ impl Spans {
         if self.query.is_none() {
             self.cancelled = None;
         }
+        let rest = doing.rest(deadlines);
         let due = [
             (self.query.filter(|_| self.cancelled.is_none()), deadlines.query, Kind::Query),
             (self.cancelled, Some(CANCEL_GRACE), Kind::Cancelled),
             (self.transaction, deadlines.transaction, Kind::Transaction),
             (self.pause, deadlines.idle_in_transaction, Kind::Pause),
             (self.stall, deadlines.write_stall, Kind::Stall),
-            (self.rest, deadlines.client_idle, Kind::Rest),
+            (self.rest, rest.map(|(limit, _)| limit), Kind::Rest(rest.map(|(_, fault)| fault))),
             (self.linger, Some(LINGER), Kind::Linger),
         ];
         let due = due.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
@@ -158,7 +179,7 @@ impl Spans {
             Kind::Transaction => Overdue::Client(Fault::TransactionTimeout(limit)),
             Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
             Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
-            Kind::Rest => Overdue::Client(Fault::IdleClient(limit)),
+            Kind::Rest(fault) => Overdue::Client(fault.unwrap_or(Fault::IdleClient)(limit)),
             Kind::Linger => {
                 self.linger = None;
                 Overdue::Lingered
@@ -174,7 +195,7 @@ enum Kind {
     Transaction,
     Pause,
     Stall,
-    Rest,
+    Rest(Option<Told>),
     Linger,
 }
 

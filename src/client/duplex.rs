@@ -19,17 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
-use super::deadline::Deadlines;
 use super::half_open::HalfOpen;
+use super::house::Home;
 use super::working::Working;
-use crate::meter::counters::Counters;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
-use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared};
+use crate::session::exchange::{Exchange, Judged, ServerViolation};
 use crate::session::server::Tx;
+use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::Lane;
 
@@ -72,13 +72,10 @@ pub(super) struct Duplex<'a> {
     pub half_open: &'a mut HalfOpen,
     pub server: &'a mut Connection,
     pub state: &'a mut ClientState,
-    pub shared: &'a Shared,
+    pub home: &'a Home,
     pub lanes: &'a mut Working,
     pub card: &'a Arc<Card>,
-    pub counters: &'a Counters,
     pub clock: &'a mut Clock,
-    pub deadlines: &'a Deadlines,
-    pub mode: Mode,
     /// Has its server only because it listens, and could do without.
     pub lingers: bool,
 }
@@ -114,7 +111,7 @@ impl Duplex<'_> {
 
     /// In statement mode no transaction outlives its statement.
     fn check_statement_mode(&self) -> Result<(), End> {
-        match self.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
+        match self.home.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
             true => Err(End::Fault(Fault::StatementMode)),
             false => Ok(()),
         }
@@ -169,8 +166,18 @@ impl Duplex<'_> {
                 Err(fault) => return Err(End::Fault(fault)),
             }
         }
-        self.lanes.worked |= moved;
+        if moved {
+            self.lanes.worked = true;
+            self.make_way();
+        }
         Ok(moved)
+    }
+
+    /// PostgreSQL refuses some statements while our idle servers use a database.
+    fn make_way(&self) {
+        if self.state.touch.effects.intersects(Effects::DATABASE) {
+            self.home.vacate.notify_one();
+        }
     }
 
     /// A server that takes nothing any more is found gone when it is read.
@@ -234,9 +241,10 @@ impl Duplex<'_> {
 impl Duplex<'_> {
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
+            pid: self.card.pid,
             client: self.state,
             server: &mut self.server.ledger,
-            shared: self.shared,
+            shared: &self.home.shared,
             up: &mut self.lanes.up,
             down: &mut self.lanes.down,
             work: &mut self.lanes.work,
@@ -277,7 +285,7 @@ impl Duplex<'_> {
             return;
         }
         cancels.fetch_add(1, Ordering::Relaxed);
-        self.counters.cancels_sent.inc();
+        self.home.counters.cancels_sent.inc();
         let (card, host, connector) =
             (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
         tokio::spawn(async move {
@@ -304,10 +312,10 @@ impl Duplex<'_> {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.lanes.down.has_output(),
-            resting: false,
             lingering: self.lingers && self.is_idle(),
+            ..Doing::default()
         };
-        match self.clock.poll(cx, self.deadlines, doing) {
+        match self.clock.poll(cx, &self.home.deadlines, doing) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }

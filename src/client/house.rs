@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Entrance;
@@ -14,15 +15,18 @@ use super::deadline::Deadlines;
 use super::limits::ClientLimits;
 use super::login::Rules;
 use crate::auth::secret::Secret;
+use crate::catalog::Epochs;
 use crate::meter::counters::Counters;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
 use crate::server::listener::Listener;
 use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
-use crate::server::upstream::Upstream;
+use crate::server::upstream::{Host, Upstream};
 use crate::session::exchange::{Limits, Shared};
+use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
 
@@ -55,6 +59,9 @@ pub struct House {
     /// Passwords with which servers are logged in to, by user.
     pub passwords: HashMap<String, Secret>,
     pub pools: Pools,
+    pub epochs: Arc<Epochs>,
+    /// Rings when somebody may want a database that nobody else uses.
+    pub vacate: Arc<Notify>,
     pub connector: Arc<Connector>,
     pub limits: ClientLimits,
     pub deadlines: Deadlines,
@@ -65,7 +72,24 @@ pub struct House {
     /// Cancelled when clients that are at rest are to go.
     pub draining: CancellationToken,
     pub homes: DashMap<(String, String), Arc<Home>>,
+    pub catalogs: Catalogs,
     pub hasher: RandomState,
+}
+
+/// What is known of the catalogue of each database, by where it is: clients may know it by several names.
+#[derive(Debug, Default)]
+pub struct Catalogs(DashMap<(Vec<Host>, String), Arc<Catalog>>);
+
+impl Catalogs {
+    fn of(&self, upstream: &Upstream, asked: &str) -> Arc<Catalog> {
+        let database = upstream.database.as_deref().unwrap_or(asked);
+        self.0.entry((upstream.hosts.clone(), database.to_owned())).or_default().clone()
+    }
+
+    /// Other ways than ours lead to a database, too: the next client that works there looks for changes.
+    pub fn set_due(&self) {
+        self.0.iter().for_each(|catalog| catalog.lexicon.set_due());
+    }
 }
 
 /// What the clients of one database and user share.
@@ -75,7 +99,9 @@ pub struct Home {
     pub known: Arc<Known>,
     /// Listens for those of its clients that rest.
     pub listener: Listener,
+    pub catalog: Arc<Catalog>,
     pub mode: Mode,
+    pub vacate: Arc<Notify>,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
 }
@@ -116,9 +142,13 @@ impl House {
 
     fn build(&self, found: &Database, database: &str, user: &str) -> Arc<Home> {
         let settings = found.pool.clone();
+        let catalog = self.catalogs.of(&found.upstream, database);
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
+            sequences: Sequences::new(settings.sequences),
+            epochs: self.epochs.clone(),
+            lexicon: catalog.lexicon.clone(),
             limits: Limits {
                 statement_size: self.limits.statement_size as usize,
                 client_statements: self.limits.client_statements,
@@ -131,6 +161,7 @@ impl House {
         let pool = self.pools.get_or_start(database, user, || Blueprint {
             settings,
             upstream: found.upstream.clone(),
+            epochs: self.epochs.clone(),
             opener: Box::new(move |profile| {
                 let (source, on_upstream) = (source.clone(), on_upstream.clone());
                 Box::pin(async move {
@@ -140,10 +171,11 @@ impl House {
                 })
             }),
         });
-        let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
+        let (vacate, deadlines, counters) =
+            (self.vacate.clone(), self.deadlines.clone(), self.counters.clone());
         let limit = self.limits.client_notifications as usize;
         let listener = Listener::new(pool.clone(), shared.settings.plain().clone(), limit, counters.clone());
-        Arc::new(Home { pool, shared, known, listener, mode, deadlines, counters })
+        Arc::new(Home { pool, shared, known, listener, catalog, mode, vacate, deadlines, counters })
     }
 
     fn source(

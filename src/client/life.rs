@@ -170,10 +170,7 @@ async fn welcome<'a>(
     let client = Box::new(Client {
         stream: guest.stream,
         half_open: HalfOpen::default(),
-        state: ClientState {
-            pid: card.pid,
-            ..ClientState::new(settings, params, guest.startup.application_name.map(Into::into))
-        },
+        state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
         clock: Clock::default(),
         home,

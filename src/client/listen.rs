@@ -16,6 +16,7 @@ use super::card::Signals;
 use super::duplex::{End, Loss};
 use super::relay::Client;
 use crate::catalog::queries::CHANNELS;
+use crate::pool::core::Pin;
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
@@ -61,7 +62,7 @@ impl Client {
             return Ok(());
         }
         // One that listens and works keeps its channels until it pauses, unless its server is needed.
-        if self.subscription.is_some() && !lingered && !lease.pool().has_queue() {
+        if self.subscription.is_some() && !lingered && !lease.is_asked_back() {
             return Ok(());
         }
         match self.hand_over(lease).await {
@@ -109,6 +110,17 @@ impl Client {
         lease.notifications.clear();
         self.subscription = Some(subscription);
         Ok(())
+    }
+
+    /// The pool may ask for the server, since the channels may go elsewhere.
+    pub(super) fn pin_for_channels(&self, lease: &Lease) {
+        let (reason, yields) = (Reason::Listen.as_str(), self.card.waker());
+        lease.pin(Pin { reason, is_replaced: true, yields });
+    }
+
+    /// Whether the client has its server only because it listens, so that it may do without when it asks for nothing.
+    pub(super) fn lingers(&self) -> bool {
+        self.subscription.is_some() && self.state.pins.of_others().are_only(Reason::Listen)
     }
 
     fn bell(&self) -> Bell {
@@ -159,7 +171,7 @@ impl Client {
         out.extend_from_slice(&missed);
         append_readdressed(out, &behind, pid, told);
         self.state.pins.residue.channels = subscription.channels().len() as u32;
-        lease.pin(Reason::Listen.as_str());
+        self.pin_for_channels(lease);
         self.subscription = Some(subscription);
         Ok(())
     }

@@ -96,9 +96,35 @@ pub(super) fn fault(home: &Home, refusal: Refusal) -> Fault {
     let pool = home.name();
     match refusal {
         Refusal::QueueFull { size, limit } => Fault::QueueFull { pool, size, limit },
-        Refusal::QueueTimeout { waited, size, pinned } => Fault::QueueTimeout { pool, size, pinned, waited },
+        Refusal::QueueTimeout { waited, size, pins } => {
+            Fault::QueueTimeout { pool, size, pins: counted(pins), waited }
+        }
         Refusal::Unreachable { why } => Fault::ServerUnreachable { pool, why: why.to_string() },
         Refusal::Rejected { sqlstate, message } => Fault::Rejected { sqlstate, message: message.to_string() },
         Refusal::Draining => Fault::Shutdown,
+    }
+}
+
+/// How many, and how many for each reason, the most frequent first.
+fn counted(mut pins: Vec<&'static str>) -> String {
+    pins.sort_unstable();
+    let mut reasons: Vec<(usize, &str)> =
+        pins.chunk_by(|a, b| a == b).map(|equal| (equal.len(), equal[0])).collect();
+    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    match pins.len() {
+        0 => "0".to_owned(),
+        count => format!("{count} ({})", reasons.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_told_by_reason() {
+        assert_eq!(counted(vec![]), "0");
+        assert_eq!(counted(vec!["listen", "advisory_lock", "listen"]), "3 (2 listen, 1 advisory_lock)");
     }
 }

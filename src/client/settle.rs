@@ -4,21 +4,27 @@
 use super::duplex::{End, Loss};
 use super::relay::Client;
 use crate::pool::accounts::Tally;
+use crate::pool::core::Pin;
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::client::APPLICATION_NAME;
 use crate::session::notifications::append_readdressed;
-use crate::session::pins::Reason;
+use crate::session::pins::{Hold, Reason};
+use crate::session::sequences::Keep;
 use crate::session::settle::{Answers, Questions};
+use crate::sql::Effects;
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
-        let track = self.home.shared.limits.track_state;
-        let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
-        if stays || !self.state.pins.is_empty() {
+        let shared = &self.home.shared;
+        let stays = self.home.mode == Mode::Session
+            || self.is_touched()
+            || (shared.limits.track_state && shared.lexicon.is_due())
+            || shared.sequences.keep(self.state.touch.effects) != Keep::No;
+        if stays || !self.state.pins.is_empty() || self.state.settings.idle_timeout.is_some() {
             return Some(lease);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
@@ -50,6 +56,12 @@ impl Client {
             lease.tally(self.tally());
             return Ok(Some(lease));
         }
+        if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
+            && lease.restore(&resting).await.is_err()
+        {
+            lease.close();
+            return Ok(None);
+        }
         match clean::prove(&lease.ledger, self.is_quiet()) {
             Ok(clean) => lease.release(clean, self.tally()),
             Err(Unclean::Doubtful) => self.resolve_doubt(lease).await?,
@@ -57,6 +69,12 @@ impl Client {
             Err(unclean) => tracing::warn!(%unclean, "a server was not clean and is closed"),
         }
         Ok(None)
+    }
+
+    /// Whether the session may have become another since it was last asked.
+    pub(super) fn is_touched(&self) -> bool {
+        let (shared, touch) = (&self.home.shared, &self.state.touch);
+        shared.limits.track_state && (touch.needs_settling() || touch.is_doubtful(shared.lexicon.moment()))
     }
 
     fn after_exchange(&mut self, lease: &Lease) {
@@ -84,17 +102,16 @@ impl Client {
     }
 
     async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
-        let touch = &self.state.touch;
-        let pinned = !self.state.pins.is_empty();
-        if !touch.needs_settling() && !pinned {
-            self.state.touch.clear();
-            return Ok(());
-        }
+        let held = self.state.pins.hold();
+        self.keep_sequences(lease, held);
+        self.renew_catalog(lease).await?;
+        let lexicon = &self.home.shared.lexicon;
+        let (touch, pins) = (&self.state.touch, self.state.pins);
         let before = &self.state.settings.overrides;
-        let mut questions = Questions::of(touch, before, pinned);
-        if self.state.pins.unknown {
-            questions = Questions::everything(before);
-        }
+        let questions = match pins.unknown {
+            true => Questions::everything(before, pins, lexicon),
+            false => Questions::of(touch, before, pins, lexicon),
+        };
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
             match self.ask_and_learn(lease, &questions).await {
@@ -105,8 +122,39 @@ impl Client {
             }
         }
         self.state.touch.clear();
-        self.pin_or_unpin(lease, pinned);
+        self.pin_or_unpin(lease, held);
         Ok(())
+    }
+
+    /// Values of sequences can't be asked for, so what was done says whether they are worth a server.
+    fn keep_sequences(&mut self, lease: &Lease, held: Option<Hold>) {
+        let effects = self.state.touch.effects;
+        let given_up = effects.contains(Effects::DISCARD_ALL)
+            || (self.lingers() || matches!(held, Some(Hold::Convenient(_)))) && lease.is_asked_back();
+        match self.home.shared.sequences.keep(effects) {
+            _ if given_up => self.state.pins.sequences = Keep::No,
+            Keep::No => {}
+            keep => self.state.pins.sequences = keep,
+        }
+    }
+
+    /// If the texts were judged by what may be out of date, anything may have happened; what the catalogue says now is
+    /// read first, since it knows names that have to be asked for.
+    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), End> {
+        // Whatever it changed is committed by now.
+        lease.ledger.change = None;
+        let catalog = &self.home.catalog;
+        let mut renewed = Ok(());
+        if self.state.touch.is_doubtful(catalog.lexicon.moment()) {
+            self.state.touch.effects |= Effects::OPAQUE;
+            renewed = catalog.renew(lease).await;
+        } else if catalog.lexicon.take_due() {
+            renewed = catalog.compare(lease).await;
+        }
+        match renewed {
+            Err(error) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            _ => Ok(()),
+        }
     }
 
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
@@ -118,6 +166,8 @@ impl Client {
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
+        let set = self.state.touch.names.iter().chain(after.values.keys());
+        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
         let settings = self.home.shared.settings.intern(after);
         lease.wear(settings.clone());
         self.state.settings = settings;
@@ -141,16 +191,23 @@ impl Client {
         Ok(())
     }
 
-    fn pin_or_unpin(&mut self, lease: &Lease, was_pinned: bool) {
-        match self.state.pins.reasons().next() {
-            Some(reason) if !was_pinned => {
-                if reason != Reason::Listen {
-                    tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
-                }
-                lease.pin(reason.as_str());
+    fn pin_or_unpin(&mut self, lease: &Lease, before: Option<Hold>) {
+        let hold = self.state.pins.hold();
+        if hold == before {
+            return;
+        }
+        match hold {
+            Some(Hold::Needed(Reason::Listen)) => self.pin_for_channels(lease),
+            Some(Hold::Needed(reason)) => {
+                tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
+                lease.pin(Pin::needed(reason.as_str()));
             }
-            None if was_pinned => lease.unpin(),
-            _ => {}
+            Some(Hold::Convenient(keep)) => lease.pin(Pin {
+                reason: Reason::Sequence.as_str(),
+                is_replaced: keep == Keep::Yes,
+                yields: self.card.waker(),
+            }),
+            None => lease.unpin(),
         }
     }
 

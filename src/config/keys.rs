@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::secret::Secret;
 use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::session::sequences::Reliance;
 
 use super::address::{Addresses, Tcp};
 use super::measure::{Bytes, Span};
@@ -100,6 +101,8 @@ rows! {
         "timeouts.client_idle" => deadlines.client_idle: OrOff(SOME_TIME);
         /// How long a client may read nothing of its answer; then it is closed with 08006.
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
+        /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
+        "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
         /// How long /readyz says 503 before the listeners close.
@@ -120,6 +123,9 @@ rows! {
         "mode" => mode: Word(MODES);
         /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
         "session_state" => session_state: Word(SESSION_STATES);
+        /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
+        /// so, goes on if a client of the pool is seen to ask, and stops if none does.
+        "sequences" => sequences: Word(RELIANCES);
         /// Servers that a pool may open.
         "size" => size: Count { min: 1, max: 100_000 };
         /// Servers kept open when idle, once the pool has been used.
@@ -215,6 +221,8 @@ pub struct UserKeys {
 
 const MODES: &[(&str, Mode)] =
     &[("transaction", Mode::Transaction), ("session", Mode::Session), ("statement", Mode::Statement)];
+const RELIANCES: &[(&str, Reliance)] =
+    &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
 const SESSION_STATES: &[(&str, SessionState)] =
     &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
 const METHODS: &[(&str, Method)] = &[

@@ -3,3 +3,4 @@
 pub mod drain;
 pub mod run;
 pub mod signals;
+mod vacate;

@@ -101,11 +101,13 @@ impl From<&Fault> for Closed {
             | Fault::TransactionTimeout(_)
             | Fault::IdleInTransaction(_)
             | Fault::IdleClient(_)
+            | Fault::IdleSession(_)
             | Fault::WriteStall(_)
             | Fault::SlowListener { .. } => Self::Timeout,
             Fault::QueueFull { .. }
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
+            | Fault::SessionLost { .. }
             | Fault::NotificationsLost
             | Fault::Rejected { .. }
             | Fault::PlanChanged

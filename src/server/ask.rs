@@ -27,14 +27,16 @@ const LONGEST: usize = 1 << 20;
 
 /// Columns as text; `None` is NULL.
 pub type Row = Vec<Option<Box<str>>>;
+/// Columns as they came; `None` is NULL.
+pub type Columns<'a> = Vec<Option<&'a [u8]>>;
 
 #[derive(Debug, Error)]
 pub enum AskError {
     /// The server answered with an error; the connection is as before.
     #[error("{0}")]
     Refused(String),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the server broke the protocol")]
@@ -58,26 +60,40 @@ impl Connection {
     }
 
     /// Runs texts one after the other, each whatever became of the one before, in one round trip. Refused if any was.
-    pub async fn ask_each(&mut self, texts: &[&str]) -> Result<Vec<Row>, AskError> {
+    pub async fn ask_each(&mut self, texts: &[&str]) -> Result<(), AskError> {
+        debug_assert!(self.ledger.replies.is_empty());
         let mut messages = Vec::new();
         texts.iter().for_each(|sql| write::query(&mut messages, sql.as_bytes()));
         self.ledger.statements.unnamed = Unnamed::Absent;
-        self.ask_for(&messages, texts.len()).await
+        let exchange = async {
+            self.stream.write_all(&messages).await?;
+            self.gather(texts.len(), |_| {}).await
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout(PATIENCE)))
     }
 
     /// Sends messages that end with exactly one ReadyForQuery, and gathers what comes back.
     pub async fn ask_raw(&mut self, messages: &[u8]) -> Result<Vec<Row>, AskError> {
-        self.ask_for(messages, 1).await
+        let mut rows = Vec::new();
+        let text = |column: &[u8]| String::from_utf8_lossy(column).into();
+        let gather = |row: Columns<'_>| rows.push(row.into_iter().map(|column| column.map(text)).collect());
+        self.ask_rows(messages, PATIENCE, gather).await?;
+        Ok(rows)
     }
 
-    /// The same for messages that end with so many ReadyForQuery.
-    async fn ask_for(&mut self, messages: &[u8], readies: usize) -> Result<Vec<Row>, AskError> {
+    /// As [`Self::ask_raw`], for answers of any length: `each` takes a row at a time.
+    pub async fn ask_rows(
+        &mut self,
+        messages: &[u8],
+        patience: Duration,
+        each: impl FnMut(Columns<'_>) + Send,
+    ) -> Result<(), AskError> {
         debug_assert!(self.ledger.replies.is_empty());
         let exchange = async {
             self.stream.write_all(messages).await?;
-            self.gather(readies).await
+            self.gather(1, each).await
         };
-        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+        timeout(patience, exchange).await.unwrap_or(Err(AskError::Timeout(patience)))
     }
 
     /// After a failed copy: the ReadyForQuery that came late, before the answer to an empty query of ours.
@@ -98,18 +114,18 @@ impl Connection {
                 }
             }
         };
-        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout(PATIENCE)))
     }
 
-    async fn gather(&mut self, mut readies: usize) -> Result<Vec<Row>, AskError> {
-        let mut gathering = Gathering::default();
+    async fn gather(&mut self, mut readies: usize, each: impl FnMut(Columns<'_>)) -> Result<(), AskError> {
+        let mut gathering = Gathering { each, refused: None };
         let mut inbox = BytesMut::with_capacity(4096);
         while readies > 0 || !inbox.is_empty() {
             let (tag, body) = self.next_message(&mut inbox).await?;
             let ready = self.take(tag, &body, readies == 0, &mut gathering)?;
             readies = readies.saturating_sub(usize::from(ready));
         }
-        gathering.answer()
+        gathering.refused.map_or(Ok(()), |message| Err(AskError::Refused(message)))
     }
 
     /// The next message's type and body; `inbox` holds what was read beyond it.
@@ -130,12 +146,12 @@ impl Connection {
     }
 
     /// Takes one message in; true at ReadyForQuery. Behind that, an idle server may still notify.
-    fn take(
+    fn take<F: FnMut(Columns<'_>)>(
         &mut self,
         tag: u8,
         body: &[u8],
         ready: bool,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<F>,
     ) -> Result<bool, AskError> {
         match tag {
             _ if ready
@@ -144,9 +160,7 @@ impl Connection {
                 return Err(AskError::Protocol);
             }
             b::DATA_ROW => {
-                let columns = read::data_row(body).map_err(|_| AskError::Protocol)?;
-                let text = |column: &[u8]| String::from_utf8_lossy(column).into();
-                gathering.rows.push(columns.into_iter().map(|column| column.map(text)).collect());
+                (gathering.each)(read::data_row(body).map_err(|_| AskError::Protocol)?);
             }
             b::ERROR_RESPONSE => {
                 let fields = ErrorFields::read(body);
@@ -181,17 +195,8 @@ impl Connection {
     }
 }
 
-#[derive(Default)]
-struct Gathering {
-    rows: Vec<Row>,
+struct Gathering<F> {
+    /// Takes the rows.
+    each: F,
     refused: Option<String>,
-}
-
-impl Gathering {
-    fn answer(self) -> Result<Vec<Row>, AskError> {
-        match self.refused {
-            Some(message) => Err(AskError::Refused(message)),
-            None => Ok(self.rows),
-        }
-    }
 }

@@ -22,6 +22,7 @@ use super::lend::Pool;
 use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
 use crate::pool::accounts::Tally;
+use crate::pool::core::Pin;
 use crate::pool::key::{Label, Profile, Wish};
 use crate::session::clean;
 use crate::session::notifications::Notification;
@@ -123,7 +124,7 @@ impl Listener {
         let wish = Wish { profile: self.profile.id, label: Label::BASELINE, home: None };
         let checkout = timeout(PATIENCE, self.pool.checkout(wish)).await;
         let mut lease = checkout.ok().and_then(Result::ok).ok_or(Unheard::NoServer)?;
-        lease.pin("listener");
+        lease.pin(Pin::needed("listener"));
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| Unheard::NoServer)?;
         let channel = format!("_pgweir_{:016x}", u64::from_ne_bytes(random));
@@ -198,7 +199,7 @@ impl Line {
                 },
                 () = self.work.notified() => {}
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                    return Err(AskError::Timeout);
+                    return Err(AskError::Timeout(PATIENCE));
                 }
             }
             self.take_in(&mut inbox, counters)?;

@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cancel;
+pub mod catalog;
 pub mod connect;
 pub mod connection;
 pub mod derive;

@@ -3,7 +3,7 @@
 use crate::auth::secret::Secret;
 
 /// One place to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     Tcp {
         name: String,

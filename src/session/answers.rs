@@ -8,7 +8,7 @@ use super::replies::{About, Fate, Reply, Slot};
 use super::server::Tx;
 use super::statements::server::Rows;
 use super::statements::shared::{PREFIX, Shape, StatementId};
-use crate::sql::Effects;
+use crate::sql::{Effects, tag_changes_catalog};
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
 use crate::wire::lane::{Frame, Lane};
@@ -87,7 +87,7 @@ impl Exchange<'_> {
         if sender == Some(self.server.pid) && self.down.frame()?.is_some_and(|frame| frame.is_whole()) {
             let body = self.body()[size_of::<i32>()..].to_vec();
             self.down.discard(total);
-            let pid = self.client.pid.to_be_bytes();
+            let pid = self.pid.to_be_bytes();
             write::message(self.down.out(), b::NOTIFICATION_RESPONSE, |out| {
                 out.extend_from_slice(&pid);
                 out.extend_from_slice(&body);
@@ -136,6 +136,10 @@ impl Exchange<'_> {
         };
         if tx == Tx::Idle && pass == Pass::On {
             self.work.transactions += 1;
+            // Before the client hears of it: whoever logs in afterwards must find it changed.
+            if self.client.touch.effects.intersects(Effects::DEFAULTS) {
+                self.shared.epochs.defaults_changed();
+            }
         }
         self.server.tx = tx;
         if self.server.replies.is_empty() {
@@ -182,6 +186,7 @@ impl Exchange<'_> {
             b"DECLARE CURSOR" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" => Effects::CLOSE,
             b"DO" | b"CALL" => Effects::OPAQUE,
             b"LOAD" => Effects::LOAD,
+            _ if tag_changes_catalog(tag) => Effects::CATALOG,
             _ => return,
         };
         self.touch(effects);

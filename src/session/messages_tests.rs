@@ -5,10 +5,12 @@ use std::hash::RandomState;
 use super::client::ClientState;
 use super::exchange::{Exchange, Judged, Limits, Shared, Work};
 use super::params::Params;
+use super::sequences::Sequences;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::Registry;
 use super::world::{LIMITS, bind, call, close, describe, execute, flush, parse, query, sync};
+use crate::catalog::Lexicon;
 use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -25,7 +27,14 @@ struct Hand {
 
 impl Hand {
     fn new(limits: Limits) -> Self {
-        let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            sequences: Sequences::default(),
+            epochs: std::sync::Arc::default(),
+            lexicon: Lexicon::of(&[]),
+            limits,
+        };
         let plain = shared.settings.plain();
         Self {
             client: ClientState::new(plain.clone(), Params::default(), None),
@@ -42,6 +51,7 @@ impl Hand {
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
         act(&mut Exchange {
+            pid: CLIENT_PID,
             client: &mut self.client,
             server: &mut self.server,
             shared: &self.shared,
@@ -120,6 +130,7 @@ fn tags(mut bytes: &[u8]) -> String {
     tags
 }
 
+const CLIENT_PID: i32 = 1 << 23;
 const READY: (u8, &[u8]) = (b::READY_FOR_QUERY, b"I");
 
 /// A client with the statement `s1`, parsed on the server as `_pgweir_1000`.
@@ -472,4 +483,73 @@ fn without_tracking_names_of_statements_are_exchanged_all_the_same() {
     hand.hear(&[(b::COMMAND_COMPLETE, b"LISTEN\0"), (b::PARAMETER_STATUS, b"a\0b\0"), READY]);
     assert_eq!(hand.client.touch.effects, Effects::NONE);
     assert_eq!(hand.say(&query("execute s1")).0, query("execute \"_pgweir_1000\""));
+}
+
+// -- the catalogue
+
+fn moves(hand: &mut Hand, bytes: &[u8]) -> bool {
+    let before = hand.shared.lexicon.moment();
+    let _ = hand.say(bytes);
+    hand.shared.lexicon.moment() != before
+}
+
+#[test]
+fn others_learn_of_a_change_before_it_may_be_committed_26() {
+    let make = query("create function f() returns int language sql as 'select 1'");
+    let mut hand = Hand::new(LIMITS);
+    assert!(moves(&mut hand, &make), "it commits itself");
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE FUNCTION\0"), READY]);
+    assert!(hand.server.change.is_some() && hand.client.touch.needs_settling());
+
+    let mut hand = Hand::new(LIMITS);
+    let _ = hand.say(&query("begin"));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"BEGIN\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(!moves(&mut hand, &make));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE FUNCTION\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(!moves(&mut hand, &query("select 1")));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"SELECT 1\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(moves(&mut hand, &query("commit")));
+    assert!(!moves(&mut hand, &query("select 1")), "once");
+
+    let mut hand = Hand::new(Limits { track_state: false, ..LIMITS });
+    assert!(!moves(&mut hand, &make));
+}
+
+#[test]
+fn a_tag_tells_of_a_change_that_no_text_told_of() {
+    let mut hand = Hand::new(LIMITS);
+    let _ = hand.say(&query("ok"));
+    let before = hand.shared.lexicon.moment();
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE TRIGGER\0"), READY]);
+    assert_ne!(hand.shared.lexicon.moment(), before);
+    assert!(hand.client.touch.effects.contains(Effects::CATALOG));
+}
+
+#[test]
+fn a_prepared_text_is_judged_by_the_dictionary_of_the_day() {
+    let mut hand = Hand::new(LIMITS);
+    let run = [bind("", "s", &[]), execute(""), sync()].concat();
+    let _ = hand.say(&[parse("s", "select f()"), sync()].concat());
+    hand.hear(&[(b::CLOSE_COMPLETE, b""), (b::PARSE_COMPLETE, b""), READY]);
+    let _ = hand.say(&run);
+    assert_eq!(hand.client.touch.effects, Effects::NONE);
+    assert!(!hand.client.touch.is_doubtful(hand.shared.lexicon.moment()));
+    drop(hand.shared.lexicon.change());
+    assert!(hand.client.touch.is_doubtful(hand.shared.lexicon.moment()), "it ran in between");
+    hand.client.touch.clear();
+    hand.shared.lexicon.read(&[("f", "select pg_advisory_lock(1)")]);
+    let _ = hand.say(&run);
+    assert_eq!(hand.client.touch.effects, Effects::ADVISORY);
+    assert!(!hand.client.touch.is_doubtful(hand.shared.lexicon.moment()));
+}
+
+#[test]
+fn what_its_own_server_sent_comes_from_the_client() {
+    let mut hand = Hand::new(LIMITS);
+    hand.server.pid = 7;
+    let notification = |pid: i32| [&pid.to_be_bytes()[..], b"c\0p\0"].concat();
+    for (sender, told) in [(7, CLIENT_PID), (8, 8)] {
+        let heard = hand.hear(&[(b::NOTIFICATION_RESPONSE, &notification(sender))]);
+        assert_eq!(heard, made(b::NOTIFICATION_RESPONSE, &notification(told)));
+    }
 }

@@ -3,7 +3,9 @@
 use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
+use super::sequences::By;
 use super::statements::server::Unnamed;
+use super::statements::shared::Reading;
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::lane::{Frame, Lane};
@@ -70,12 +72,6 @@ impl Exchange<'_> {
         Ok(judged)
     }
 
-    pub(super) fn touch(&mut self, effects: Effects) {
-        if self.shared.limits.track_state {
-            self.client.touch.effects |= effects;
-        }
-    }
-
     /// Copy data may come long after the copy failed; then it is nobody's.
     fn copy(&mut self, end: Option<Awaits>) -> Result<Judged, Fault> {
         let Some(Frame { total, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
@@ -98,11 +94,11 @@ impl Exchange<'_> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
         let (total, is_whole) = (frame.total, frame.is_whole());
         let extent = if is_whole { Extent::Whole } else { Extent::Head };
-        let analysis = self.analyse(query_text(frame), extent);
+        let Reading { analysis, moment, .. } = self.read(query_text(frame), extent);
         if names::are_meant_by(&analysis) && !self.server.replies.names_are_certain() {
             return Ok(Judged::Waits);
         }
-        self.client.touch.add(&analysis);
+        self.touch_by_text(analysis.effects, &analysis.names, moment, By::Query);
         let about = if is_whole && !analysis.statements.is_empty() {
             self.query_with_names_of_servers(total, &analysis)
         } else {

@@ -52,7 +52,7 @@ pub enum Fault {
     #[error("pgweir: pool {pool}: all {size} servers are busy and {limit} clients wait already")]
     QueueFull { pool: String, size: u32, limit: u32 },
     #[error("pgweir: pool {pool}: no server became free within {} s", .waited.as_secs_f32())]
-    QueueTimeout { pool: String, size: u32, pinned: u32, waited: Duration },
+    QueueTimeout { pool: String, size: u32, pins: String, waited: Duration },
     #[error("pgweir: pool {pool}: the server can't be reached: {why}")]
     ServerUnreachable { pool: String, why: String },
     /// PostgreSQL's own refusal of a server that the client needs.
@@ -72,6 +72,9 @@ pub enum Fault {
     IdleInTransaction(Duration),
     #[error("pgweir: terminating connection due to idle client timeout ({} s)", .0.as_secs_f32())]
     IdleClient(Duration),
+    /// PostgreSQL's words: the client's own `idle_session_timeout` is over.
+    #[error("terminating connection due to idle-session timeout")]
+    IdleSession(Duration),
     #[error("pgweir: terminating connection: the client has read nothing for {} s", .0.as_secs_f32())]
     WriteStall(Duration),
     #[error("pgweir: terminating connection: more than {limit} bytes of notifications wait for the client")]
@@ -80,6 +83,8 @@ pub enum Fault {
     NotificationsLost,
     #[error("pgweir: server connection lost: the transaction was not committed")]
     ServerLost,
+    #[error("pgweir: server connection lost, and with it what the session kept there: {held}")]
+    SessionLost { held: String },
     #[error("pgweir: server connection lost while a commit was in flight: the outcome is unknown")]
     CommitInDoubt,
     #[error("pgweir: transactions of several statements are not allowed in statement pooling mode")]
@@ -117,8 +122,8 @@ impl Fault {
             Self::Rejected { sqlstate, .. } => *sqlstate,
             Self::Cancelled | Self::QueryTimeout(_) => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout(_) | Self::IdleInTransaction(_) => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
-            Self::IdleClient(_) => SqlState::IDLE_SESSION_TIMEOUT,
-            Self::WriteStall(_) | Self::SlowListener { .. } | Self::ServerLost => {
+            Self::IdleClient(_) | Self::IdleSession(_) => SqlState::IDLE_SESSION_TIMEOUT,
+            Self::WriteStall(_) | Self::SlowListener { .. } | Self::ServerLost | Self::SessionLost { .. } => {
                 SqlState::CONNECTION_FAILURE
             }
             Self::CommitInDoubt => SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
@@ -156,9 +161,11 @@ impl Fault {
             | Self::TransactionTimeout(_)
             | Self::IdleInTransaction(_)
             | Self::IdleClient(_)
+            | Self::IdleSession(_)
             | Self::WriteStall(_)
             | Self::SlowListener { .. }
             | Self::NotificationsLost
+            | Self::SessionLost { .. }
             | Self::StatementMode
             | Self::Shutdown
             | Self::Desync
@@ -185,6 +192,7 @@ impl Fault {
             Self::NotificationsLost => "Connect again, listen, and look for what may have been missed.",
             Self::StatementMode => "Use pool.mode = \"transaction\".",
             Self::ServerLost => "It is safe to run the transaction again.",
+            Self::SessionLost { .. } => "Connect again; nothing was committed that wasn't confirmed.",
             Self::CommitInDoubt => "Check whether the transaction took effect before you run it again.",
             Self::TooLarge { .. } | Self::StatementBudget { .. } => {
                 "Raise the limit under [limits], or send less."
@@ -201,8 +209,8 @@ impl Fault {
     /// Numbers behind the sentence.
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::QueueTimeout { size, pinned, .. } => {
-                Some(format!("Pool size {size}; servers pinned to a client: {pinned}."))
+            Self::QueueTimeout { size, pins, .. } => {
+                Some(format!("Pool size {size}; servers pinned to clients: {pins}."))
             }
             _ => None,
         }
