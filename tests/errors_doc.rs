@@ -44,6 +44,8 @@ fn examples() -> Vec<Fault> {
         Fault::IdleClient(seconds(600)),
         Fault::IdleSession(seconds(600)),
         Fault::WriteStall(seconds(60)),
+        Fault::SlowListener { limit: 4 << 20 },
+        Fault::NotificationsLost,
         Fault::ServerLost,
         Fault::SessionLost { held: "advisory_lock, temporary_object".to_owned() },
         Fault::CommitInDoubt,

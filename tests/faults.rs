@@ -17,6 +17,8 @@ mod clients;
 mod hostile;
 #[path = "faults/kit/mod.rs"]
 mod kit;
+#[path = "faults/listeners.rs"]
+mod listeners;
 #[path = "faults/neighbours.rs"]
 mod neighbours;
 #[path = "faults/network.rs"]

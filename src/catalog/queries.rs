@@ -23,6 +23,9 @@ SELECT 'h', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
   WHERE s.temporary AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()),
  pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role')";
 
+/// The channels that a session listens to: name.
+pub const CHANNELS: &str = "SELECT pg_catalog.pg_listening_channels()";
+
 /// The values of the settings named in `$1` (`text[]`): name, value. The value is NULL if the backend never heard of
 /// the name.
 pub const NAMES: &str =

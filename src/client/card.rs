@@ -27,6 +27,8 @@ impl Signals {
     pub const DRAIN: Self = Self(4);
     /// End now.
     pub const KILL: Self = Self(8);
+    /// Notifications wait, or won't come any more.
+    pub const NOTIFIED: Self = Self(16);
 
     pub fn has(self, signal: Self) -> bool {
         self.0 & signal.0 != 0

@@ -17,6 +17,10 @@ use crate::wire::fault::Fault;
 /// For the server to answer a cancel.
 const CANCEL_GRACE: Duration = Duration::from_secs(10);
 
+/// For a client that listens and works to ask for more, before its channels leave its server. Moving them costs more
+/// than most requests do.
+const LINGER: Duration = Duration::from_millis(100);
+
 /// What took too long.
 #[derive(Debug)]
 pub(super) enum Overdue {
@@ -26,13 +30,16 @@ pub(super) enum Overdue {
     Cancelled(Fault),
     /// The client, which is to be ended.
     Client(Fault),
+    /// Nothing: the client has paused, and its channels may leave its server.
+    Lingered,
 }
 
 impl Overdue {
-    /// What the client hears of it.
-    pub(super) fn into_fault(self) -> Fault {
+    /// What the client hears of it, if anything.
+    pub(super) fn into_fault(self) -> Option<Fault> {
         match self {
-            Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => fault,
+            Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => Some(fault),
+            Self::Lingered => None,
         }
     }
 }
@@ -50,6 +57,7 @@ struct Spans {
     pause: Option<Instant>,
     stall: Stall,
     rest: Option<Instant>,
+    linger: Option<Instant>,
 }
 
 /// What goes on between a client and its server.
@@ -63,6 +71,8 @@ pub(super) struct Doing {
     pub stalled: bool,
     /// The client has no server and asks for nothing.
     pub resting: bool,
+    /// It asks for nothing, and has a server only because it listens.
+    pub lingering: bool,
     /// How long its session may, by its own `idle_session_timeout`.
     pub session_may_rest: Option<Duration>,
 }
@@ -91,6 +101,7 @@ impl Clock {
     pub(super) fn released(&mut self) {
         if let Some(spans) = &mut self.0 {
             (spans.query, spans.cancelled, spans.transaction, spans.pause) = (None, None, None, None);
+            spans.linger = None;
         }
     }
 
@@ -109,12 +120,13 @@ impl Clock {
         doing: Doing,
         stream: &Stream,
     ) -> Poll<Overdue> {
-        let Doing { owed, in_transaction, stalled, resting, .. } = doing;
+        let Doing { owed, in_transaction, stalled, resting, lingering, .. } = doing;
         let on = [
             deadlines.query.is_some() && owed,
             deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
             resting && !stalled && (deadlines.client_idle.is_some() || doing.session_may_rest.is_some()),
+            lingering,
         ];
         let stall = deadlines.write_stall.filter(|_| stalled);
         if self.0.is_none() && stall.is_none() && !on.contains(&true) {
@@ -127,8 +139,9 @@ impl Clock {
 }
 
 impl Spans {
-    fn follow(&mut self, on: [bool; 4], stall: Option<Duration>) {
-        let spans = [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.rest];
+    fn follow(&mut self, on: [bool; 5], stall: Option<Duration>) {
+        let spans =
+            [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.rest, &mut self.linger];
         spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
         if self.query.is_none() {
             self.cancelled = None;
@@ -165,6 +178,7 @@ impl Spans {
             (self.transaction, deadlines.transaction, Kind::Transaction),
             (self.pause, deadlines.idle_in_transaction, Kind::Pause),
             (self.rest, rest.map(|(limit, _)| limit), Kind::Rest(rest.map(|(_, fault)| fault))),
+            (self.linger, Some(LINGER), Kind::Linger),
         ];
         let ends = ends.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
         let look = self.stall.next_look().zip(deadlines.write_stall);
@@ -182,6 +196,10 @@ impl Spans {
             Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
             Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
             Kind::Rest(fault) => Overdue::Client(fault.unwrap_or(Fault::IdleClient)(limit)),
+            Kind::Linger => {
+                self.linger = None;
+                Overdue::Lingered
+            }
         }
     }
 }
@@ -194,6 +212,7 @@ enum Kind {
     Pause,
     Stall,
     Rest(Option<Told>),
+    Linger,
 }
 
 /// A span lasts as long as its state does.

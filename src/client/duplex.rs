@@ -43,6 +43,8 @@ const PIPELINE: usize = 8192;
 pub(super) enum End {
     /// Nothing is owed and no transaction is open.
     Rest,
+    /// The same, and it has been so for a moment.
+    Lingered,
     /// The client said goodbye.
     Goodbye,
     /// The client went without a word.
@@ -74,6 +76,8 @@ pub(super) struct Duplex<'a> {
     pub lanes: &'a mut Working,
     pub card: &'a Arc<Card>,
     pub clock: &'a mut Clock,
+    /// Has its server only because it listens, and could do without.
+    pub lingers: bool,
 }
 
 impl Duplex<'_> {
@@ -250,6 +254,7 @@ impl Duplex<'_> {
 
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
+            pid: self.card.pid,
             client: self.state,
             server: &mut self.server.ledger,
             shared: &self.home.shared,
@@ -322,6 +327,7 @@ impl Duplex<'_> {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.lanes.down.has_output(),
+            lingering: self.lingers && self.is_idle(),
             ..Doing::default()
         };
         match self.clock.poll(cx, &self.home.deadlines, doing, self.stream) {
@@ -340,6 +346,7 @@ impl Duplex<'_> {
             }
             Overdue::Cancelled(fault) => Err(End::ServerGone(Loss::Stuck(fault))),
             Overdue::Client(fault) => Err(End::Fault(fault)),
+            Overdue::Lingered => Err(End::Lingered),
         }
     }
 }

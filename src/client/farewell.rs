@@ -170,6 +170,7 @@ impl Client {
     fn forget(&mut self, lease: &mut Lease) {
         let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
         let mut exchange = Exchange {
+            pid: self.card.pid,
             client: &mut self.state,
             server: &mut lease.ledger,
             shared: &self.home.shared,
@@ -209,7 +210,7 @@ impl Client {
         let fault = match end {
             End::Fault(fault) => Some(fault),
             End::ServerGone(_) => Some(Fault::ServerLost),
-            End::Rest | End::Goodbye | End::ClientGone => None,
+            End::Rest | End::Lingered | End::Goodbye | End::ClientGone => None,
         };
         let mid_message = self.lanes.as_ref().is_some_and(|lanes| lanes.down.is_passing());
         if let (Some(fault), false) = (&fault, mid_message) {

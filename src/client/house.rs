@@ -21,6 +21,7 @@ use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
+use crate::server::listener::Listener;
 use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
 use crate::server::upstream::{Host, Upstream};
@@ -96,6 +97,8 @@ pub struct Home {
     pub pool: Arc<Pool>,
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
+    /// Listens for those of its clients that rest.
+    pub listener: Listener,
     pub catalog: Arc<Catalog>,
     pub mode: Mode,
     pub vacate: Arc<Notify>,
@@ -170,7 +173,9 @@ impl House {
         });
         let (vacate, deadlines, counters) =
             (self.vacate.clone(), self.deadlines.clone(), self.counters.clone());
-        Arc::new(Home { pool, shared, known, catalog, mode, vacate, deadlines, counters })
+        let limit = self.limits.client_notifications as usize;
+        let listener = Listener::new(pool.clone(), shared.settings.plain().clone(), limit, counters.clone());
+        Arc::new(Home { pool, shared, known, listener, catalog, mode, vacate, deadlines, counters })
     }
 
     fn source(

@@ -176,6 +176,7 @@ async fn welcome<'a>(
         home,
         profile,
         last: None,
+        subscription: None,
         lanes: None,
         bad_news: None,
     });

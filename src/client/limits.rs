@@ -11,6 +11,8 @@ pub struct ClientLimits {
     pub statement_size: u32,
     /// Bytes of all prepared statements that one client keeps.
     pub client_statements: u64,
+    /// Bytes of notifications that wait for one client.
+    pub client_notifications: u32,
     /// Bytes of statement texts shared by the clients of one pool.
     pub shared_statements: u64,
 }
@@ -22,6 +24,7 @@ impl Default for ClientLimits {
             max_logins: 2_000,
             statement_size: 1 << 20,
             client_statements: 16 << 20,
+            client_notifications: 4 << 20,
             shared_statements: 64 << 20,
         }
     }

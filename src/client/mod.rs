@@ -14,6 +14,7 @@ mod half_open;
 pub mod house;
 pub mod life;
 pub mod limits;
+mod listen;
 pub mod login;
 mod queue;
 mod relay;

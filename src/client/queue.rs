@@ -63,17 +63,20 @@ impl Client {
     pub(super) fn fits(&mut self, lease: &Lease) -> bool {
         self.last = Some(lease.id());
         let there = lease.ledger.settings.as_ref();
-        there.is_some_and(|there| there.id == self.state.settings.id)
+        self.subscription.is_none()
+            && there.is_some_and(|there| there.id == self.state.settings.id)
             && lease.ledger.params.same_as(&self.state.told)
     }
 
-    /// Makes a server the client's own: the settings that it has set, and what it was told. A server that can't be
+    /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
+    /// listens. A server that can't be
     /// made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
         lease.restore(&self.state.settings).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }
+        self.recall(&mut lease).await?;
         Ok(lease)
     }
 

@@ -19,12 +19,13 @@ use super::clock::{Clock, Doing};
 use super::duplex::{Duplex, End, Loss, poll_read, poll_write};
 use super::half_open::HalfOpen;
 use super::house::Home;
+use super::listen;
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
-use crate::session::pins::Hold;
+use crate::session::pins::{Hold, Reason};
 use crate::session::requests::check;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -41,6 +42,8 @@ pub(super) struct Client {
     pub profile: Arc<Profile>,
     /// Where it was served last.
     pub last: Option<ServerId>,
+    /// Where it listens while it rests.
+    pub subscription: listen::Place,
     /// None while there is no byte to hold.
     pub lanes: Option<Box<Working>>,
     pub clock: Clock,
@@ -70,8 +73,9 @@ impl Client {
             let after = match self.exchange(&mut lease).await {
                 End::Rest => match self.release(lease) {
                     None => continue,
-                    Some(lease) => self.settle_boxed(lease),
+                    Some(lease) => self.settle_boxed(lease, false),
                 },
+                End::Lingered => self.settle_boxed(lease, true),
                 End::ServerGone(loss) => self.lose_boxed(lease, loss),
                 end => return (Some(lease), end),
             };
@@ -107,8 +111,8 @@ impl Client {
         Box::pin(self.prepare(lease))
     }
 
-    fn settle_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, End>> {
-        Box::pin(self.settle(lease))
+    fn settle_boxed(&mut self, lease: Lease, lingered: bool) -> Boxed<'_, Result<Option<Lease>, End>> {
+        Box::pin(self.settle(lease, lingered))
     }
 
     fn lose_boxed(&mut self, lease: Lease, loss: Loss) -> Boxed<'_, Result<Option<Lease>, End>> {
@@ -135,13 +139,14 @@ impl Client {
 
     /// Whether the client keeps a server that it can do without, asks nothing of it, and others wait for it.
     fn gives_back(&self, lease: &Lease) -> bool {
-        matches!(self.state.pins.hold(), Some(Hold::Convenient(_)))
+        (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
             && lease.ledger.is_at_rest()
             && self.holds_nothing()
             && lease.is_asked_back()
     }
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
+        let lingers = self.lingers() && self.state.pins.are_only(Reason::Listen);
         Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,
@@ -151,6 +156,7 @@ impl Client {
             lanes: self.lanes.get_or_insert_with(Working::take),
             card: &self.card,
             clock: &mut self.clock,
+            lingers,
         }
     }
 }
@@ -184,6 +190,7 @@ impl Client {
             self.hear_at_rest()?;
             if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
                 ready!(self.poll_flush(cx))?;
+                continue;
             }
             match self.beginning().map_err(End::Fault)? {
                 Beginning::Request => {
@@ -253,7 +260,7 @@ impl Client {
     /// A client without a server that takes too long is ended.
     fn poll_overdue(&mut self, cx: &mut Context<'_>, doing: Doing) -> Poll<Result<(), End>> {
         let overdue = ready!(self.clock.poll(cx, &self.home.deadlines, doing, &self.stream));
-        Poll::Ready(Err(End::Fault(overdue.into_fault())))
+        overdue.into_fault().map_or(Poll::Pending, |fault| Poll::Ready(Err(End::Fault(fault))))
     }
 
     /// Writes what is left of the last answer.
@@ -275,6 +282,9 @@ impl Client {
         }
         if pending.has(Signals::KILL) || (pending.has(Signals::DRAIN) && self.holds_nothing()) {
             return Err(End::Fault(Fault::Shutdown));
+        }
+        if pending.has(Signals::NOTIFIED) {
+            self.hear_notifications().map_err(End::Fault)?;
         }
         // There is nothing to cancel.
         if self.card.take(Signals::CANCEL) {

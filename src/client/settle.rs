@@ -10,6 +10,7 @@ use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
 use crate::session::client::APPLICATION_NAME;
+use crate::session::notifications::append_readdressed;
 use crate::session::pins::{Hold, Reason};
 use crate::session::sequences::Keep;
 use crate::session::settle::{Answers, Questions};
@@ -39,7 +40,8 @@ impl Client {
     }
 
     /// Asks what has to be asked, then releases the server, or returns it because the client must keep it.
-    pub(super) async fn settle(&mut self, mut lease: Lease) -> Result<Option<Lease>, End> {
+    /// `lingered`: the client has paused since.
+    pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
             // Signs, not the mere doubt whether a text has some.
@@ -48,12 +50,15 @@ impl Client {
                 lease.close();
                 return self.session_lost(touched).map(|()| None);
             }
+            self.settle_channels(&mut lease, lingered).await?;
         } else {
             self.state.touch.clear();
         }
         let notifications = std::mem::take(&mut lease.notifications);
         if self.home.mode == Mode::Session || !self.state.pins.is_empty() {
-            self.working().down.out().extend_from_slice(&notifications);
+            let pid = lease.ledger.pid;
+            let told = self.card.pid;
+            append_readdressed(self.working().down.out(), &notifications, pid, told);
             lease.tally(self.tally());
             return Ok(Some(lease));
         }
@@ -144,7 +149,7 @@ impl Client {
     fn keep_sequences(&mut self, lease: &Lease, held: Option<Hold>) {
         let effects = self.state.touch.effects;
         let given_up = effects.contains(Effects::DISCARD_ALL)
-            || matches!(held, Some(Hold::Convenient(_))) && lease.is_asked_back();
+            || (self.lingers() || matches!(held, Some(Hold::Convenient(_)))) && lease.is_asked_back();
         match self.home.shared.sequences.keep(effects) {
             _ if given_up => self.state.pins.sequences = Keep::No,
             Keep::No => {}
@@ -211,6 +216,7 @@ impl Client {
             return;
         }
         match hold {
+            Some(Hold::Needed(Reason::Listen)) => self.pin_for_channels(lease),
             Some(Hold::Needed(reason)) => {
                 tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
                 lease.pin(Pin::needed(reason.as_str()));

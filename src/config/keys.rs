@@ -85,6 +85,8 @@ rows! {
         "limits.statement_size" => client_limits.statement_size: Bytes { min: 1 << 10, max: 1u32 << 30 };
         /// Memory for the prepared statements of one client.
         "limits.client_statements" => client_limits.client_statements: Bytes { min: 1 << 10, max: 1u64 << 40 };
+        /// Memory for the notifications that wait for one client; one that takes them too slowly is closed with 08006.
+        "limits.client_notifications" => client_limits.client_notifications: Bytes { min: 1 << 10, max: 1u32 << 30 };
         /// Memory for the statement texts that the clients of a pool share.
         "limits.shared_statements" => client_limits.shared_statements: Bytes { min: 1 << 10, max: 1u64 << 40 };
         /// From connecting to the end of the login.

@@ -2,6 +2,7 @@
 //!
 //! Orderings are relaxed: a reader wants each number, not an order between numbers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -14,6 +15,10 @@ pub struct Counter(AtomicU64);
 impl Counter {
     pub fn inc(&self) {
         self.0.fetch_add(1, Relaxed);
+    }
+
+    pub fn add(&self, more: u64) {
+        self.0.fetch_add(more, Relaxed);
     }
 
     pub fn get(&self) -> u64 {
@@ -37,8 +42,25 @@ impl Gauge {
         Inside(self)
     }
 
+    /// The same for one that outlives the place where it was counted.
+    pub fn join(self: &Arc<Self>) -> Member {
+        self.0.fetch_add(1, Relaxed);
+        Member(self.clone())
+    }
+
     pub fn get(&self) -> u64 {
         self.0.load(Relaxed)
+    }
+}
+
+/// As [`Inside`].
+#[must_use]
+#[derive(Debug)]
+pub struct Member(Arc<Gauge>);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Relaxed);
     }
 }
 

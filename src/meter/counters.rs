@@ -3,6 +3,8 @@
 //! One value of [`Counters`] exists per process; whoever counts is handed a reference to it. Each field has one
 //! row in [`super::table`].
 
+use std::sync::Arc;
+
 use super::cell::{Counter, Gauge, Histogram, Tally};
 use crate::wire::fault::Fault;
 use crate::wire::sqlstate::SqlState;
@@ -100,11 +102,13 @@ impl From<&Fault> for Closed {
             | Fault::IdleInTransaction(_)
             | Fault::IdleClient(_)
             | Fault::IdleSession(_)
-            | Fault::WriteStall(_) => Self::Timeout,
+            | Fault::WriteStall(_)
+            | Fault::SlowListener { .. } => Self::Timeout,
             Fault::QueueFull { .. }
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
             | Fault::SessionLost { .. }
+            | Fault::NotificationsLost
             | Fault::Rejected { .. }
             | Fault::PlanChanged
             | Fault::CommitInDoubt
@@ -135,6 +139,11 @@ pub struct Counters {
     pub cancels_dropped: Counter,
     /// A server's answer that the reply queue did not await. Must stay 0.
     pub protocol_desyncs: Counter,
+    /// Clients that have their place on a shared listener.
+    pub listening_clients: Arc<Gauge>,
+    /// What shared listeners handed to clients.
+    pub notifications: Counter,
+    pub listeners_lost: Counter,
     pub panics: Counter,
     pub log_lines_dropped: Counter,
 }
@@ -154,6 +163,9 @@ impl Default for Counters {
             cancels_sent: Counter::default(),
             cancels_dropped: Counter::default(),
             protocol_desyncs: Counter::default(),
+            listening_clients: Arc::default(),
+            notifications: Counter::default(),
+            listeners_lost: Counter::default(),
             panics: Counter::default(),
             log_lines_dropped: Counter::default(),
         }

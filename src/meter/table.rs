@@ -63,6 +63,21 @@ pub static COUNTERS: &[Family<Counters>] = &[
         "Server replies that the reply queue did not await. Must stay 0.",
         One(|c| Count(c.protocol_desyncs.get())),
     ),
+    Family::gauge(
+        "pgweir_listening_clients",
+        "Clients that shared listeners listen for while they rest.",
+        One(|c| Count(c.listening_clients.get())),
+    ),
+    Family::counter(
+        "pgweir_notifications_total",
+        "Notifications that shared listeners handed to clients.",
+        One(|c| Count(c.notifications.get())),
+    ),
+    Family::counter(
+        "pgweir_listeners_lost_total",
+        "Shared listeners that were lost; their clients at rest were closed.",
+        One(|c| Count(c.listeners_lost.get())),
+    ),
     Family::counter(
         "pgweir_panics_total",
         "Tasks of pgweir that panicked. Must stay 0.",

@@ -59,6 +59,19 @@ impl Connection {
         self.ask_raw(&message).await
     }
 
+    /// Runs texts one after the other, each whatever became of the one before, in one round trip. Refused if any was.
+    pub async fn ask_each(&mut self, texts: &[&str]) -> Result<(), AskError> {
+        debug_assert!(self.ledger.replies.is_empty());
+        let mut messages = Vec::new();
+        texts.iter().for_each(|sql| write::query(&mut messages, sql.as_bytes()));
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        let exchange = async {
+            self.stream.write_all(&messages).await?;
+            self.gather(texts.len(), |_| {}).await
+        };
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout(PATIENCE)))
+    }
+
     /// Sends messages that end with exactly one ReadyForQuery, and gathers what comes back.
     pub async fn ask_raw(&mut self, messages: &[u8]) -> Result<Vec<Row>, AskError> {
         let mut rows = Vec::new();
@@ -78,7 +91,7 @@ impl Connection {
         debug_assert!(self.ledger.replies.is_empty());
         let exchange = async {
             self.stream.write_all(messages).await?;
-            self.gather(each).await
+            self.gather(1, each).await
         };
         timeout(patience, exchange).await.unwrap_or(Err(AskError::Timeout(patience)))
     }
@@ -104,12 +117,13 @@ impl Connection {
         timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout(PATIENCE)))
     }
 
-    async fn gather(&mut self, each: impl FnMut(Columns<'_>)) -> Result<(), AskError> {
+    async fn gather(&mut self, mut readies: usize, each: impl FnMut(Columns<'_>)) -> Result<(), AskError> {
         let mut gathering = Gathering { each, refused: None };
-        let (mut inbox, mut ready) = (BytesMut::with_capacity(4096), false);
-        while !ready || !inbox.is_empty() {
+        let mut inbox = BytesMut::with_capacity(4096);
+        while readies > 0 || !inbox.is_empty() {
             let (tag, body) = self.next_message(&mut inbox).await?;
-            ready |= self.take(tag, &body, ready, &mut gathering)?;
+            let ready = self.take(tag, &body, readies == 0, &mut gathering)?;
+            readies = readies.saturating_sub(usize::from(ready));
         }
         gathering.refused.map_or(Ok(()), |message| Err(AskError::Refused(message)))
     }

@@ -9,6 +9,7 @@ pub mod derive;
 pub mod keeper;
 pub mod lease;
 pub mod lend;
+pub mod listener;
 pub mod open;
 pub mod pools;
 pub mod restore;

@@ -115,9 +115,11 @@ impl Source {
         let plain = self.shared.settings.plain().clone();
         let host = self.reached(&established.stream);
         let login_user = params.get("session_authorization").unwrap_or(&self.user).into();
+        let mut ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
+        ledger.pid = established.key.as_ref().map_or(0, |key| key.pid);
         Connection {
             stream: established.stream,
-            ledger: Ledger::new(params, self.hasher.clone(), self.statements, plain),
+            ledger,
             key: established.key,
             host,
             connector: self.connector.clone(),

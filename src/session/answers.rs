@@ -35,6 +35,7 @@ impl Exchange<'_> {
             b::ERROR_RESPONSE => return self.error(total),
             b::PARAMETER_STATUS => self.parameter_status()?,
             b::READY_FOR_QUERY => self.ready()?,
+            b::NOTIFICATION_RESPONSE => return self.notification(total),
             b::COMMAND_COMPLETE => self.command_complete()?,
             b::ROW_DESCRIPTION | b::NO_DATA => self.described(tag)?,
             _ => match self.server.receive(tag)? {
@@ -77,6 +78,24 @@ impl Exchange<'_> {
             }
         }
         Ok(pass)
+    }
+
+    /// What the client's own server sent comes from the process that the client was told to be.
+    fn notification(&mut self, total: usize) -> Result<Judged, ServerViolation> {
+        self.server.receive(b::NOTIFICATION_RESPONSE)?;
+        let sender = self.body().first_chunk().map(|pid| i32::from_be_bytes(*pid));
+        if sender == Some(self.server.pid) && self.down.frame()?.is_some_and(|frame| frame.is_whole()) {
+            let body = self.body()[size_of::<i32>()..].to_vec();
+            self.down.discard(total);
+            let pid = self.pid.to_be_bytes();
+            write::message(self.down.out(), b::NOTIFICATION_RESPONSE, |out| {
+                out.extend_from_slice(&pid);
+                out.extend_from_slice(&body);
+            });
+        } else {
+            self.down.forward(total);
+        }
+        Ok(Judged::Moved)
     }
 
     fn parameter_status(&mut self) -> Result<Pass, ServerViolation> {

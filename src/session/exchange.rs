@@ -59,6 +59,8 @@ pub struct Work {
 }
 
 pub struct Exchange<'a> {
+    /// The process id that the client was told to have.
+    pub pid: i32,
     pub client: &'a mut ClientState,
     pub server: &'a mut Ledger,
     pub shared: &'a Shared,

@@ -51,6 +51,7 @@ impl Hand {
 
     fn with<T>(&mut self, act: impl FnOnce(&mut Exchange<'_>) -> T) -> T {
         act(&mut Exchange {
+            pid: CLIENT_PID,
             client: &mut self.client,
             server: &mut self.server,
             shared: &self.shared,
@@ -129,6 +130,7 @@ fn tags(mut bytes: &[u8]) -> String {
     tags
 }
 
+const CLIENT_PID: i32 = 1 << 23;
 const READY: (u8, &[u8]) = (b::READY_FOR_QUERY, b"I");
 
 /// A client with the statement `s1`, parsed on the server as `_pgweir_1000`.
@@ -539,4 +541,15 @@ fn a_prepared_text_is_judged_by_the_dictionary_of_the_day() {
     let _ = hand.say(&run);
     assert_eq!(hand.client.touch.effects, Effects::ADVISORY);
     assert!(!hand.client.touch.is_doubtful(hand.shared.lexicon.moment()));
+}
+
+#[test]
+fn what_its_own_server_sent_comes_from_the_client() {
+    let mut hand = Hand::new(LIMITS);
+    hand.server.pid = 7;
+    let notification = |pid: i32| [&pid.to_be_bytes()[..], b"c\0p\0"].concat();
+    for (sender, told) in [(7, CLIENT_PID), (8, 8)] {
+        let heard = hand.hear(&[(b::NOTIFICATION_RESPONSE, &notification(sender))]);
+        assert_eq!(heard, made(b::NOTIFICATION_RESPONSE, &notification(told)));
+    }
 }

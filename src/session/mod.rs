@@ -12,6 +12,7 @@ pub mod client;
 pub mod exchange;
 mod extended;
 mod names;
+pub mod notifications;
 pub mod params;
 pub mod pins;
 pub mod replies;
@@ -23,6 +24,7 @@ pub mod settings;
 pub mod settle;
 mod slot;
 pub mod statements;
+pub mod switchboard;
 mod undo;
 
 #[cfg(test)]

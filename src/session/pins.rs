@@ -156,6 +156,11 @@ impl Pins {
         *self == Self::default()
     }
 
+    /// Whether nothing but `reason` is there.
+    pub fn are_only(&self, reason: Reason) -> bool {
+        self.reasons().eq([reason])
+    }
+
     pub fn reasons(&self) -> impl Iterator<Item = Reason> + '_ {
         let residue = &self.residue;
         let counted = [

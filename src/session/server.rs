@@ -35,6 +35,8 @@ impl Tx {
 
 #[derive(Debug)]
 pub struct Ledger {
+    /// The backend's process id; 0 if it told none.
+    pub pid: i32,
     pub replies: Replies,
     pub tx: Tx,
     /// Extended messages were sent since the last Sync: an implicit transaction may be open.
@@ -60,6 +62,7 @@ pub struct Ledger {
 impl Ledger {
     pub fn new(params: Params, hasher: RandomState, statements: u32, settings: Arc<Settings>) -> Self {
         Self {
+            pid: 0,
             replies: Replies::default(),
             tx: Tx::Idle,
             unsynced: false,

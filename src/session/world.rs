@@ -306,6 +306,7 @@ impl World {
         let client = &mut self.clients[index];
         let pair = client.pair.as_mut()?;
         let mut exchange = Exchange {
+            pid: 0,
             client: &mut client.state,
             server: &mut self.servers[pair.server].ledger,
             shared: &self.shared,

@@ -77,6 +77,10 @@ pub enum Fault {
     IdleSession(Duration),
     #[error("pgweir: terminating connection: the client has not taken its answer for {} s", .0.as_secs_f32())]
     WriteStall(Duration),
+    #[error("pgweir: terminating connection: more than {limit} bytes of notifications wait for the client")]
+    SlowListener { limit: usize },
+    #[error("pgweir: terminating connection: the shared listener was lost, and notifications may be missing")]
+    NotificationsLost,
     #[error("pgweir: server connection lost: the transaction was not committed")]
     ServerLost,
     #[error("pgweir: server connection lost, and with it what the session kept there: {held}")]
@@ -119,9 +123,11 @@ impl Fault {
             Self::Cancelled | Self::QueryTimeout(_) => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout(_) | Self::IdleInTransaction(_) => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
             Self::IdleClient(_) | Self::IdleSession(_) => SqlState::IDLE_SESSION_TIMEOUT,
-            Self::WriteStall(_) | Self::ServerLost | Self::SessionLost { .. } => SqlState::CONNECTION_FAILURE,
+            Self::WriteStall(_) | Self::SlowListener { .. } | Self::ServerLost | Self::SessionLost { .. } => {
+                SqlState::CONNECTION_FAILURE
+            }
             Self::CommitInDoubt => SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
-            Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
+            Self::Shutdown | Self::NotificationsLost => SqlState::ADMIN_SHUTDOWN,
             Self::TooLarge { .. } | Self::StatementBudget { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
             Self::ReplayFailed(_) => SqlState::CANNOT_CONNECT_NOW,
             Self::Desync | Self::Internal => SqlState::INTERNAL_ERROR,
@@ -157,6 +163,8 @@ impl Fault {
             | Self::IdleClient(_)
             | Self::IdleSession(_)
             | Self::WriteStall(_)
+            | Self::SlowListener { .. }
+            | Self::NotificationsLost
             | Self::SessionLost { .. }
             | Self::StatementMode
             | Self::Shutdown
@@ -178,6 +186,10 @@ impl Fault {
             Self::IdleInTransaction(_) => "timeouts.idle_in_transaction bounds the pauses in a transaction.",
             Self::IdleClient(_) => "timeouts.client_idle bounds the time between transactions.",
             Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may all but stop reading.",
+            Self::SlowListener { .. } => {
+                "Read notifications as they come, or raise limits.client_notifications."
+            }
+            Self::NotificationsLost => "Connect again, listen, and look for what may have been missed.",
             Self::StatementMode => "Use pool.mode = \"transaction\".",
             Self::ServerLost => "It is safe to run the transaction again.",
             Self::SessionLost { .. } => "Connect again; nothing was committed that wasn't confirmed.",

@@ -140,6 +140,11 @@ impl Client {
         scram.finish(last.body.get(4..).unwrap_or_default())
     }
 
+    /// The process id that it was told to have.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
     /// The connection itself, for what no client would do.
     pub fn into_stream(self) -> TcpStream {
         self.stream

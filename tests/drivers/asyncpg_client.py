@@ -157,6 +157,35 @@ async def a_table_that_changes():
         assert tuple(await other.fetchrow(select)) == (1, "x")
 
 
+async def listeners_that_rest_and_work():
+    heard = asyncio.Queue()
+
+    def hear(conn, pid, channel, payload):
+        heard.put_nowait((conn.get_server_pid() == pid, channel, payload))
+
+    async with contextlib.AsyncExitStack() as stack:
+        listeners = [await stack.enter_async_context(connect()) for _ in range(10)]
+        sender = await stack.enter_async_context(connect())
+        for conn in listeners:
+            await conn.add_listener("asyncpg", hear)
+        for n in range(5):
+            await sender.execute("select pg_notify('asyncpg', $1)", str(n))
+            for _ in listeners:
+                assert await asyncio.wait_for(heard.get(), 20) == (False, "asyncpg", str(n))
+            assert [await conn.fetchval("select $1::int", n) for conn in listeners] == [n] * 10
+        await listeners[0].execute("notify asyncpg, 'own'")
+        own = [await asyncio.wait_for(heard.get(), 20) for _ in listeners]
+        assert sorted(is_own for is_own, _, _ in own) == [False] * 9 + [True]
+        for conn in listeners[1:]:
+            await conn.remove_listener("asyncpg", hear)
+        await sender.execute("notify asyncpg, 'one'")
+        assert await asyncio.wait_for(heard.get(), 20) == (False, "asyncpg", "one")
+        await listeners[0].reset()
+        await sender.execute("notify asyncpg, 'none'")
+        assert await listeners[0].fetchval("select count(*) from pg_listening_channels()") == 0
+        assert heard.empty()
+
+
 async def a_pool_of_many_connections():
     async with asyncpg.create_pool(URL, min_size=CONNECTIONS, max_size=CONNECTIONS) as pool:
         await pool.execute("drop table if exists asyncpg_many")
@@ -176,7 +205,7 @@ async def a_pool_of_many_connections():
 CHECKS = [
     prepared_statements, more_statements_than_the_driver_keeps, no_statement_cache, types_that_the_driver_asks_about,
     a_batch, copy_in_and_out, cursors, a_cancel_hits_its_query_only, errors_in_transactions, a_table_that_changes,
-    a_pool_of_many_connections,
+    listeners_that_rest_and_work, a_pool_of_many_connections,
 ]
 
 for check in CHECKS:

@@ -138,6 +138,26 @@ const checks = {
     });
   },
 
+  async notifications() {
+    await withClients(2, async (client, sender) => {
+      const heard = [];
+      let wake = () => {};
+      client.on("notification", (message) => {
+        heard.push(message);
+        wake();
+      });
+      await client.query("listen node");
+      for (let i = 0; i < 5; i++) {
+        await sender.query("select pg_notify('node', $1)", [String(i)]);
+        while (heard.length === i) await new Promise((resolve) => (wake = resolve));
+        assert.equal(await value(client, "select $1::int", [i]), i);
+      }
+      assert.deepEqual(heard.map(({ channel, payload }) => channel + payload), ["node0", "node1", "node2", "node3", "node4"]);
+      await client.query("notify node, 'own'");
+      assert.deepEqual([heard[5].payload, heard[5].processId], ["own", client.processID]);
+    });
+  },
+
   async aPoolOfManyConnections() {
     const pool = new Pool({ connectionString, max: CONNECTIONS });
     try {

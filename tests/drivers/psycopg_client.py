@@ -171,6 +171,20 @@ def notices():
     assert heard == ["hear me"]
 
 
+def notifications():
+    with psycopg.connect(URL, autocommit=True) as conn, psycopg.connect(URL, autocommit=True) as sender:
+        conn.execute("listen psycopg")
+        for n in range(5):
+            sender.execute("select pg_notify('psycopg', %s)", [str(n)])
+            [heard] = conn.notifies(timeout=20, stop_after=1)
+            assert (heard.channel, heard.payload) == ("psycopg", str(n))
+            assert heard.pid != conn.info.backend_pid
+            assert conn.execute("select %s", [n]).fetchone() == (n,)
+        conn.execute("notify psycopg, 'own'")
+        [heard] = conn.notifies(timeout=20, stop_after=1)
+        assert (heard.payload, heard.pid) == ("own", conn.info.backend_pid)
+
+
 def many_connections():
     with psycopg.connect(URL, autocommit=True) as conn:
         conn.execute("drop table if exists psycopg_many")
@@ -195,7 +209,7 @@ def many_connections():
 CHECKS = [
     prepared_statements, more_statements_than_the_driver_keeps, types_in_both_formats, a_pipeline,
     an_error_in_a_pipeline, copy_in_and_out, a_failed_copy, server_side_cursors, a_cancel_hits_its_query_only,
-    errors_in_transactions, notices, many_connections,
+    errors_in_transactions, notices, notifications, many_connections,
 ]
 
 for check in CHECKS:
