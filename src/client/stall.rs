@@ -21,8 +21,26 @@ pub(super) struct Stall {
 #[derive(Debug)]
 struct Span {
     next_look: Instant,
-    /// At the last look; what lay in the kernel before counts, so it may be below zero.
-    taken: Option<i64>,
+    last: Option<Seen>,
+}
+
+/// What a look finds.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    written: u64,
+    /// Of that and what was written before; `None` where the kernel doesn't tell.
+    unsent: Option<u64>,
+}
+
+impl Seen {
+    /// Bytes that the client took since `before`.
+    fn taken_since(self, before: Self) -> u64 {
+        let written = self.written - before.written;
+        match (before.unsent, self.unsent) {
+            (Some(before), Some(now)) => (written + before).saturating_sub(now),
+            _ => written,
+        }
+    }
 }
 
 impl Stall {
@@ -36,7 +54,7 @@ impl Stall {
             (Some(limit), None) => {
                 *self = Self {
                     written: 0,
-                    span: Some(Span { next_look: Instant::now() + limit / 2, taken: None }),
+                    span: Some(Span { next_look: Instant::now() + limit / 2, last: None }),
                 };
             }
             (None, Some(_)) => self.span = None,
@@ -48,15 +66,14 @@ impl Stall {
         self.span.as_ref().map(|span| span.next_look)
     }
 
-    /// The look that is due: `unsent` bytes of those written lie in the kernel.
-    pub(super) fn keeps_up(&mut self, limit: Duration, unsent: u64) -> bool {
+    /// The look that is due: `unsent` bytes lie in the kernel.
+    pub(super) fn keeps_up(&mut self, limit: Duration, unsent: Option<u64>) -> bool {
         let Some(span) = &mut self.span else { return true };
-        let taken = self.written.cast_signed() - unsent.cast_signed();
-        let floor = (limit / 2).as_millis() as u64 * FLOOR / 1000;
-        let keeps_up = span.taken.is_none_or(|before| taken - before >= floor.max(1).cast_signed());
-        span.taken = Some(taken);
+        let seen = Seen { written: self.written, unsent };
+        let floor = ((limit / 2).as_millis() as u64 * FLOOR / 1000).max(1);
+        let before = span.last.replace(seen);
         span.next_look += limit / 2;
-        keeps_up
+        before.is_none_or(|before| seen.taken_since(before) >= floor)
     }
 }
 
@@ -77,34 +94,43 @@ mod tests {
         let mut stall = waiting();
         let first = stall.next_look().unwrap();
         assert!(first <= Instant::now() + LIMIT / 2);
-        assert!(stall.keeps_up(LIMIT, 1 << 20));
+        assert!(stall.keeps_up(LIMIT, Some(1 << 20)));
         assert_eq!(stall.next_look(), Some(first + LIMIT / 2));
-        assert!(!stall.keeps_up(LIMIT, 1 << 20));
+        assert!(!stall.keeps_up(LIMIT, Some(1 << 20)));
     }
 
     #[test]
     fn one_that_reads_slowly_out_of_the_kernel_keeps_up() {
         let mut stall = waiting();
         for look in 0..100 {
-            assert!(stall.keeps_up(LIMIT, (100 - look) * 30 * FLOOR));
+            assert!(stall.keeps_up(LIMIT, Some((100 - look) * 30 * FLOOR)));
         }
     }
 
     #[test]
     fn what_the_kernel_took_alone_is_no_progress() {
         let mut stall = waiting();
-        assert!(stall.keeps_up(LIMIT, 0));
+        assert!(stall.keeps_up(LIMIT, Some(0)));
         stall.wrote(1 << 20);
-        assert!(!stall.keeps_up(LIMIT, (1 << 20) - 1000));
+        assert!(!stall.keeps_up(LIMIT, Some((1 << 20) - 1000)));
+    }
+
+    #[test]
+    fn where_the_kernel_does_not_tell_what_it_took_counts() {
+        let mut stall = waiting();
+        assert!(stall.keeps_up(LIMIT, Some(1 << 20)));
+        stall.wrote(1 << 20);
+        assert!(stall.keeps_up(LIMIT, None));
+        assert!(!stall.keeps_up(LIMIT, Some(1 << 20)));
     }
 
     #[test]
     fn an_answer_that_went_out_ends_the_span() {
         let mut stall = waiting();
-        assert!(stall.keeps_up(LIMIT, 500));
+        assert!(stall.keeps_up(LIMIT, Some(500)));
         stall.follow(None);
         assert_eq!(stall.next_look(), None);
         stall.follow(Some(LIMIT));
-        assert!(stall.keeps_up(LIMIT, 500), "the first look only looks");
+        assert!(stall.keeps_up(LIMIT, Some(500)), "the first look only looks");
     }
 }

@@ -46,16 +46,13 @@ impl Stream {
         each!(self, socket => socket.try_read(buffer))
     }
 
-    /// Bytes that were written and that the peer's side has not taken yet, where the kernel tells; else 0. Costs
-    /// three system calls.
-    pub fn unsent(&self) -> u64 {
+    /// Bytes that were written and that the peer's side has not taken yet; `None` where the kernel doesn't tell.
+    /// Costs a few system calls.
+    pub fn unsent(&self) -> Option<u64> {
         match self {
-            Self::Tcp(socket) => match (socket.local_addr(), socket.peer_addr()) {
-                (Ok(local), Ok(peer)) => unsent(local, peer).unwrap_or(0).into(),
-                _ => 0,
-            },
-            // Its peer takes directly what it reads, and little is buffered.
-            Self::Unix(_) => 0,
+            Self::Tcp(socket) => Some(unsent(socket.local_addr().ok()?, socket.peer_addr().ok()?)?.into()),
+            // Little is buffered, so what it took tells enough.
+            Self::Unix(_) => None,
         }
     }
 

@@ -70,7 +70,12 @@ impl Client {
     }
 
     pub(crate) fn dial(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address)?;
+        Self::over(TcpStream::connect(address)?)
+    }
+
+    /// A client that has said nothing, over a connection of the test's own making.
+    pub fn over(stream: TcpStream) -> io::Result<Self> {
+        let address = stream.peer_addr()?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use pgweir::demo::cluster::ROLE;
 use pgweir_testkit::frontend::*;
+use socket2::{Domain, Socket, Type};
 
 use super::kit::{Client, House, brief, eventually};
 
@@ -162,16 +163,22 @@ fn f9_client_reads_a_byte_now_and_then() {
 
 #[test]
 fn f9_client_that_reads_slowly_and_steadily_is_served() {
-    let house = House::with(2, "timeouts.write_stall = '1s'");
-    let mut steady = house.client();
+    let house = House::with(2, "timeouts.write_stall = '3s'");
+    // With segments as on a real network: on the loopback one is as large as a window.
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    socket.set_tcp_mss(1400).expect("a length");
+    socket.connect(&house.address().into()).expect("it accepts");
+    let mut steady = Client::over(socket.into()).expect("a client");
+    steady.tell(&startup(&[("user", ROLE), ("database", &house.database)]));
+    steady.log_in(&house.place()).expect("a login");
     let (rows, length) = (300, 100_000);
     let answer = rows * length;
     steady.tell(&query(&format!("select repeat('x', {length}) from generate_series(1, {rows})")));
     // Far less than the kernel wants to see gone before it calls the socket writable again; and for longer than
     // the limit.
     let (began, mut read) = (Instant::now(), 0);
-    while began.elapsed() < Duration::from_secs(3) {
-        read += steady.sip(20_000);
+    while began.elapsed() < Duration::from_secs(7) {
+        read += steady.sip(10_000);
         thread::sleep(Duration::from_millis(50)); // a reader with work to do
     }
     assert!(read > 100_000 && read < answer / 10, "{read}");

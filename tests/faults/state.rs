@@ -3,7 +3,7 @@
 use pgweir::demo::cluster::Recipe;
 use pgweir_testkit::frontend::*;
 
-use super::kit::{House, brief};
+use super::kit::{House, brief, eventually};
 
 /// Bind, Execute, Sync of a prepared statement.
 fn run(name: &str, values: &[&str]) -> Vec<u8> {
@@ -203,7 +203,7 @@ fn f80_a_temporary_slot_ends_with_its_client() {
     client.ask("select 1");
     drop(client);
     assert_eq!(house.client().value("select 'next'"), "next");
-    assert_eq!(director.value("select count(*) from pg_replication_slots"), "0");
+    eventually("it is gone", || director.value("select count(*) from pg_replication_slots") == "0");
     house.all_is_well();
 }
 

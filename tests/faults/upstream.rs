@@ -178,6 +178,7 @@ fn f46_server_is_another_one_behind_the_same_address() {
     let other = twin(&house, settings);
     network.leads_to(other.address());
     house.terminate();
+    eventually("the network has told it", || house.servers("idle") == 0);
     assert_eq!(client.value("show work_mem"), "5MB");
     assert_eq!(
         client.say(&[bind("", "s", &[]), execute("", 0), sync()].concat()),
@@ -206,6 +207,7 @@ fn f47_server_has_other_parameters_after_a_swap() {
     let other = twin(&house, vec!["timezone = 'Asia/Tokyo'".to_owned()]);
     network.leads_to(other.address());
     house.terminate();
+    eventually("the network has told it", || house.servers("idle") == 0);
     client.tell(&query("select 1"));
     let told = client.until_ready();
     let zone = told.iter().any(|message| message.tag == b'S' && message.body == b"TimeZone\0Asia/Tokyo\0");
