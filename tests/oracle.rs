@@ -1,0 +1,155 @@
+//! Scripts by chance read the same on direct connections and through pgweir, as the scenarios do: three clients do
+//! anything that `oracle/grammar.txt` knows.
+//!
+//! A script that differs is made small and printed, so that it can be pasted into `tests/scenarios/`.
+#![allow(clippy::disallowed_methods)] // tests wait
+
+#[path = "scenarios/house.rs"]
+mod house;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use house::{House, Way, is_broken};
+use pgweir_testkit::grammar::Grammar;
+use pgweir_testkit::play::Transcript;
+use pgweir_testkit::script::{Action, Line, Scenario};
+use pgweir_testkit::shrink::shrink;
+
+const GRAMMAR: &str = include_str!("oracle/grammar.txt");
+/// Scripts of the run that is part of every test run.
+const SEEDS: std::ops::Range<u64> = 0..30;
+const TURNS: usize = 12;
+
+#[test]
+fn scripts_by_chance_read_alike() {
+    let report = Oracle::new().ask(SEEDS);
+    assert!(report.is_empty(), "{report}");
+}
+
+/// `PGWEIR_ORACLE_SEED` is the first seed, `PGWEIR_ORACLE_SECONDS` how long it runs.
+#[test]
+#[ignore = "takes as long as it is told"]
+fn minutes_of_scripts_by_chance() {
+    let number = |name: &str, default| match env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name}: not a number")),
+        Err(_) => default,
+    };
+    let first = number("PGWEIR_ORACLE_SEED", 1000);
+    let end = Instant::now() + Duration::from_secs(number("PGWEIR_ORACLE_SECONDS", 120));
+    let report = Oracle::new().ask((first..).take_while(|_| Instant::now() < end));
+    assert!(report.is_empty(), "{report}");
+}
+
+struct Oracle {
+    house: House,
+    grammar: Grammar<'static>,
+}
+
+impl Oracle {
+    fn new() -> Self {
+        let gaps = env::var_os("PGWEIR_ORACLE_GAPS").is_some();
+        Self { house: House::new(), grammar: Grammar::read(GRAMMAR, gaps) }
+    }
+
+    /// Plays a script for each seed; says what differed.
+    fn ask(&self, seeds: impl Iterator<Item = u64>) -> String {
+        let (mut report, mut played, mut unsteady) = (String::new(), 0, 0);
+        for seed in seeds {
+            played += 1;
+            let script = self.grammar.script(seed, TURNS);
+            match self.verdict(&script) {
+                Verdict::Alike => {}
+                Verdict::Unsteady => unsteady += 1,
+                Verdict::Unlike(..) => {
+                    let script = shrink(script, |lines| matches!(self.verdict(lines), Verdict::Unlike(..)));
+                    let told = self.difference(seed, &script);
+                    eprintln!("{told}");
+                    report.push_str(&told);
+                }
+            }
+        }
+        eprintln!("{played} scripts, {unsteady} of them not steady on direct connections");
+        assert!(unsteady * 10 <= played, "{unsteady} of {played} scripts prove nothing");
+        report
+    }
+
+    fn verdict(&self, lines: &[String]) -> Verdict {
+        let Some(scenario) = scenario(lines) else { return Verdict::Alike };
+        let direct = self.house.play(&scenario, Way::Direct);
+        if direct.iter().any(|heard| is_broken(heard)) {
+            return Verdict::Unsteady;
+        }
+        for way in ways(&scenario, &direct) {
+            let pooled = self.house.play(&scenario, way);
+            if pooled != direct {
+                let again = self.house.play(&scenario, Way::Direct);
+                return if again == direct {
+                    Verdict::Unlike(way, direct, pooled)
+                } else {
+                    Verdict::Unsteady
+                };
+            }
+        }
+        Verdict::Alike
+    }
+
+    /// The script as the language has it, and what was heard where it differed.
+    fn difference(&self, seed: u64, script: &[String]) -> String {
+        let mut told = format!("\n# seed {seed}\n{}\n", script.join("\n"));
+        let Verdict::Unlike(way, direct, pooled) = self.verdict(script) else {
+            told.push_str("-- differs now and then\n");
+            return told;
+        };
+        for (line, (direct, pooled)) in script.iter().zip(direct.iter().zip(&pooled)) {
+            if direct != pooled {
+                let list = |lines: &[String]| lines.join("\n--     ");
+                let _ = write!(
+                    told,
+                    "-- {way:?}: {line}\n--   direct:\n--     {}\n--   through pgweir:\n--     {}\n",
+                    list(direct),
+                    list(pooled)
+                );
+            }
+        }
+        told
+    }
+}
+
+enum Verdict {
+    Alike,
+    /// It isn't sure to read alike on direct connections.
+    Unsteady,
+    Unlike(Way, Transcript, Transcript),
+}
+
+fn scenario(lines: &[String]) -> Option<Scenario> {
+    let lines = lines.iter().enumerate().map(|(at, text)| Line::read(at + 1, text)).collect::<Option<_>>()?;
+    Some(Scenario { name: "by chance".into(), lines, cleanup: Vec::new() })
+}
+
+/// Where a script can be played without a client that waits for another's server: nobody may act while another is in
+/// a transaction or a batch if there is one server, and one at a time may be in one if there are two and a stranger.
+fn ways(scenario: &Scenario, direct: &Transcript) -> Vec<Way> {
+    let (mut busy, mut one, mut two) = (BTreeSet::new(), true, true);
+    for (line, heard) in scenario.lines.iter().zip(direct) {
+        let at_rest = heard.last().is_some_and(|last| last == "ReadyForQuery I" || last == "closed");
+        match line.action {
+            Action::Say { client, .. } | Action::Read { client } => {
+                one &= busy.iter().all(|other| *other == client);
+                if at_rest {
+                    busy.remove(&client)
+                } else {
+                    busy.insert(client)
+                };
+            }
+            Action::Drop { client } => drop(busy.remove(&client)),
+            _ => {}
+        }
+        two &= busy.len() <= 1;
+    }
+    let ways = [(Way::OneServer, one), (Way::TwoServersAndNoise, two)];
+    ways.into_iter().filter_map(|(way, fits)| fits.then_some(way)).collect()
+}
