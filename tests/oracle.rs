@@ -64,7 +64,7 @@ impl Oracle {
                 Verdict::Alike => {}
                 Verdict::Unsteady => unsteady += 1,
                 Verdict::Unlike(..) => {
-                    let script = shrink(script, |lines| matches!(self.verdict(lines), Verdict::Unlike(..)));
+                    let script = shrink(script, |steps| matches!(self.verdict(steps), Verdict::Unlike(..)));
                     let told = self.difference(seed, &script);
                     eprintln!("{told}");
                     report.push_str(&told);
@@ -76,8 +76,8 @@ impl Oracle {
         report
     }
 
-    fn verdict(&self, lines: &[String]) -> Verdict {
-        let Some(scenario) = scenario(lines) else { return Verdict::Alike };
+    fn verdict(&self, steps: &[String]) -> Verdict {
+        let Some(scenario) = scenario(steps) else { return Verdict::Alike };
         let direct = self.house.play(&scenario, Way::Direct);
         if direct.iter().any(|heard| is_broken(heard)) {
             return Verdict::Unsteady;
@@ -103,7 +103,8 @@ impl Oracle {
             told.push_str("-- differs now and then\n");
             return told;
         };
-        for (line, (direct, pooled)) in script.iter().zip(direct.iter().zip(&pooled)) {
+        let lines = script.iter().flat_map(|step| step.lines());
+        for (line, (direct, pooled)) in lines.zip(direct.iter().zip(&pooled)) {
             if direct != pooled {
                 let list = |lines: &[String]| lines.join("\n--     ");
                 let _ = write!(
@@ -125,8 +126,13 @@ enum Verdict {
     Unlike(Way, Transcript, Transcript),
 }
 
-fn scenario(lines: &[String]) -> Option<Scenario> {
-    let lines = lines.iter().enumerate().map(|(at, text)| Line::read(at + 1, text)).collect::<Option<_>>()?;
+fn scenario(steps: &[String]) -> Option<Scenario> {
+    let lines = steps
+        .iter()
+        .flat_map(|step| step.lines())
+        .enumerate()
+        .map(|(at, text)| Line::read(at + 1, text))
+        .collect::<Option<_>>()?;
     Some(Scenario { name: "by chance".into(), lines, cleanup: Vec::new() })
 }
 

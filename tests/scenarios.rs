@@ -8,7 +8,6 @@
 mod house;
 
 use house::{House, Way, is_broken};
-use pgweir_testkit::play::query;
 use pgweir_testkit::script::{Line, Scenario, read};
 
 /// Plays a file; panics with everything that differed.
@@ -20,7 +19,7 @@ fn all_alike(file: &str, text: &str) {
     }
     let house = House::new();
     let mut report = String::new();
-    let version = version(&house);
+    let version = house.version();
     for scenario in &scenarios {
         if version >= 18 && scenario.name.ends_with("(before 18)") {
             continue;
@@ -38,15 +37,6 @@ fn all_alike(file: &str, text: &str) {
         }
     }
     assert!(report.is_empty(), "{report}");
-}
-
-/// PostgreSQL's major version.
-fn version(house: &House) -> u32 {
-    let sql = "select current_setting('server_version_num')::int / 10000";
-    let answer = query(&mut house.superuser("postgres"), sql).expect("an answer");
-    let row = answer.iter().find(|message| message.tag == b'D').expect("a row");
-    let digits = String::from_utf8_lossy(&row.body[6..]).into_owned();
-    digits.parse().expect("a number")
 }
 
 fn difference(

@@ -9,7 +9,8 @@
 //! A symbol has an alternative on each indented line; `*3` makes one three times as likely. `<sql>` stands for any
 //! alternative of that symbol, `<me>` for the client whose turn it is, `<other>` for another one. A turn is one or
 //! more lines of a script, with `<next>` between two; each is said by the client whose turn it is, unless it begins
-//! with `@`. `--` begins a comment. What stands behind the line `gaps` is left out unless it is asked for.
+//! with `@`; the lines of a turn with such a one belong together. All lines of `setup` begin each script. `--` begins
+//! a comment. What stands behind the line `gaps` is left out unless it is asked for.
 //!
 //! The same grammar and seed give the same script.
 
@@ -46,10 +47,15 @@ impl<'a> Grammar<'a> {
         Self(symbols)
     }
 
-    /// The lines of a script of about so many turns, behind the grammar's `setup`.
+    fn alternatives(&self, symbol: &str) -> &[(u64, &'a str)] {
+        self.0.get(symbol).unwrap_or_else(|| panic!("<{symbol}>: no such symbol"))
+    }
+
+    /// The steps of a script of about so many turns, behind the grammar's `setup`. A step is a line, or the lines of
+    /// a turn that make no sense without each other, since one of them waits for what another one does.
     pub fn script(&self, seed: u64, turns: usize) -> Vec<String> {
-        let mut writer = Writer { grammar: self, chance: Chance(seed), lines: Vec::new() };
-        writer.turn("setup", 'a');
+        let mut writer = Writer { grammar: self, chance: Chance(seed), steps: Vec::new() };
+        writer.steps.extend(self.alternatives("setup").iter().map(|(_, line)| (*line).to_owned()));
         for _ in 0..turns {
             let client = writer.chance.one_of(&CLIENTS);
             match writer.chance.below(10) {
@@ -58,7 +64,7 @@ impl<'a> Grammar<'a> {
                 _ => writer.turn("line", client),
             }
         }
-        writer.lines
+        writer.steps
     }
 }
 
@@ -73,7 +79,7 @@ fn weighted(text: &str) -> (u64, &str) {
 struct Writer<'a> {
     grammar: &'a Grammar<'a>,
     chance: Chance,
-    lines: Vec<String>,
+    steps: Vec<String>,
 }
 
 impl Writer<'_> {
@@ -93,16 +99,20 @@ impl Writer<'_> {
         let other = self.chance.one_of(&others);
         let mut text = String::new();
         self.expand(symbol, me, other, &mut text);
-        self.lines.extend(text.split("<next>").map(|line| match line.strip_prefix('@') {
+        let lines = text.split("<next>").map(|line| match line.strip_prefix('@') {
             Some(whole) => whole.to_owned(),
             None => format!("{me}> {line}"),
-        }));
+        });
+        if text.contains('@') {
+            self.steps.push(lines.collect::<Vec<_>>().join("\n"));
+        } else {
+            self.steps.extend(lines);
+        }
     }
 
     fn expand(&mut self, symbol: &str, me: char, other: char, out: &mut String) {
         let grammar = self.grammar;
-        let alternatives = grammar.0.get(symbol).unwrap_or_else(|| panic!("<{symbol}>: no such symbol"));
-        let mut rest = self.chance.weighted(alternatives);
+        let mut rest = self.chance.weighted(grammar.alternatives(symbol));
         while let Some((before, name, after)) = next_symbol(rest) {
             out.push_str(before);
             match name {
@@ -165,7 +175,7 @@ impl Chance {
 mod tests {
     use super::*;
 
-    const TEXT: &str = "setup:\n    @setup> select 1\nbegin:\n    Query \"begin\"\nend:\n    Query \"commit\"\n\
+    const TEXT: &str = "setup:\n    setup> select 1\nbegin:\n    Query \"begin\"\nend:\n    Query \"commit\"\n\
         parting:\n    @<me> drop>\nline:\n    *2 Query \"<sql>\"\n    @<other>> Sync<next>Sync\nsql:\n    select 1 < 2\n\
         -- comment\ngaps\nsql:\n    select 3\n";
 
