@@ -107,9 +107,23 @@ impl Exchange<'_> {
         }
         let copy = self.for_server(&statement);
         let stamp = copy.next_stamp();
+        self.try_name(&name, &copy);
         self.client.statements.insert(name.clone(), Held { statement, stamp, shape: None });
         self.parse_copy(&copy, stamp, Fate::Forward, Some(name));
         Ok(Judged::Moved)
+    }
+
+    /// If SQL may have prepared a statement of this name, PostgreSQL says "already exists", behind what else is wrong
+    /// with the text.
+    fn try_name(&mut self, name: &[u8], statement: &Statement) {
+        let prepared_by_sql = self.client.pins.residue.sql_statements > 0
+            || self.client.touch.effects.intersects(Effects::SQLPREP.or(Effects::OPAQUE));
+        if prepared_by_sql && !name.starts_with(PREFIX) {
+            write::parse(self.up.out(), name, &statement.definition);
+            self.sent(Awaits::Parse, Fate::Swallow, Undo::Nothing);
+            write::close_statement(self.up.out(), name);
+            self.sent(Awaits::Close, Fate::Swallow, Undo::Nothing);
+        }
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
