@@ -71,7 +71,7 @@ impl Exchange<'_> {
         let About::Statement(id, name) = &slot.about else { return Ok(pass) };
         let shape = if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { Shape::of(self.body()) };
         if let Some(shape) = shape {
-            self.server.statements.set_rows(*id, Rows::Are(shape));
+            self.server.statements.set_rows(*id, name.is_empty(), Rows::Are(shape));
             if pass == Pass::On {
                 self.client.statements.learn_shape(name, *id, shape);
             }
@@ -214,8 +214,9 @@ impl Exchange<'_> {
         };
         // The plan's result type changed; or something unseen deallocated the statement.
         if matches!(code, Some(SqlState::FEATURE_NOT_SUPPORTED | SqlState::INVALID_STATEMENT_NAME))
-            && let About::Statement(id, _) = &about
+            && let About::Statement(id, name) = &about
             && *id != StatementId::NOWHERE
+            && !name.is_empty()
         {
             self.server.statements.doubt(*id);
         }

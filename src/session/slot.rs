@@ -57,8 +57,11 @@ pub enum Undo {
         name: Option<Arc<[u8]>>,
         id: StatementId,
     },
-    /// The server was asked what a copy's rows look like.
-    Asked(StatementId),
+    /// The server was asked what the rows of a copy, or of the unnamed statement, look like.
+    Asked {
+        id: StatementId,
+        unnamed: bool,
+    },
     /// The server's copy was closed.
     CopyClosed(StatementId),
     /// The client's name was closed.
@@ -82,7 +85,7 @@ impl Undo {
             Self::Parsed { name, .. } => name.is_some(),
             Self::NameClosed { .. } | Self::Deallocating(_) | Self::DeallocatingAll(_) => true,
             Self::Both(both) => both.0.is_of_names() || both.1.is_of_names(),
-            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked(_) => false,
+            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked { .. } => false,
         }
     }
 

@@ -87,9 +87,13 @@ impl Writer<'_> {
     fn transaction(&mut self, client: char) {
         self.turn("begin", client);
         for _ in 0..=self.chance.below(5) {
-            let other = self.chance.below(4) == 0;
-            let client = if other { self.chance.one_of(&CLIENTS) } else { client };
-            self.turn("line", client);
+            match self.chance.below(4) {
+                0 => {
+                    let other = self.chance.one_of(&CLIENTS);
+                    self.turn("line", other);
+                }
+                _ => self.turn("inside", client),
+            }
         }
         self.turn("end", client);
     }
@@ -176,7 +180,7 @@ mod tests {
     use super::*;
 
     const TEXT: &str = "setup:\n    setup> select 1\nbegin:\n    Query \"begin\"\nend:\n    Query \"commit\"\n\
-        parting:\n    @<me> drop>\nline:\n    *2 Query \"<sql>\"\n    @<other>> Sync<next>Sync\nsql:\n    select 1 < 2\n\
+        parting:\n    @<me> drop>\ninside:\n    <line>\nline:\n    *2 Query \"<sql>\"\n    @<other>> Sync<next>Sync\nsql:\n    select 1 < 2\n\
         -- comment\ngaps\nsql:\n    select 3\n";
 
     #[test]
