@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use house::{House, Way, is_broken};
 use pgweir_testkit::grammar::Grammar;
-use pgweir_testkit::play::Transcript;
+use pgweir_testkit::play::{Busy, Transcript};
 use pgweir_testkit::script::{Action, Line, Scenario};
 use pgweir_testkit::shrink::shrink;
 
@@ -158,24 +158,17 @@ fn scenario(steps: &[String]) -> Option<Scenario> {
 }
 
 /// Steps in which a client would wait for another's server: nobody may act while another is in a transaction or a
-/// batch if there is one server, and one at a time may be in one if there are two, for the stranger needs one.
+/// batch if there is one server, and one at a time may be in one if there are two, for the strangers need one.
 fn misfits(way: Way, scenario: &Scenario, direct: &Transcript) -> BTreeSet<usize> {
-    let (mut busy, mut misfits) = (BTreeSet::new(), BTreeSet::new());
+    let (mut busy, mut misfits) = (Busy::default(), BTreeSet::new());
     for (line, heard) in scenario.lines.iter().zip(direct) {
-        let at_rest = heard.last().is_some_and(|last| last == "ReadyForQuery I" || last == "closed");
-        match line.action {
-            Action::Say { client, .. } | Action::Read { client } => {
-                let others = busy.iter().any(|other| *other != client);
-                if others && (way == Way::OneServer || !at_rest) {
-                    misfits.insert(line.number);
-                } else if at_rest {
-                    busy.remove(&client);
-                } else {
-                    busy.insert(client);
-                }
-            }
-            Action::Drop { client } => drop(busy.remove(&client)),
-            _ => {}
+        if let Action::Say { client, .. } | Action::Read { client } = line.action
+            && busy.others(client)
+            && (way == Way::OneServer || heard.last().is_none_or(|last| last != "ReadyForQuery I"))
+        {
+            misfits.insert(line.number);
+        } else {
+            busy.follow(line, heard);
         }
     }
     misfits

@@ -1,5 +1,5 @@
 //! Each scenario of `tests/scenarios/` reads the same on direct connections, through pgweir with one server, and
-//! through pgweir with two servers and a stranger who takes one between any two lines.
+//! through pgweir with two servers and strangers who see to it that each line gets another one.
 //!
 //! `PGWEIR_SCENARIO=text` plays only the scenarios whose name contains the text.
 #![allow(clippy::disallowed_methods)]
