@@ -156,10 +156,7 @@ impl Exchange<'_> {
                 let id = match self.ensure_as_told(&name, &held) {
                     Ensured::Ready(id) => id,
                     Ensured::Asked => return Ok(Judged::Waits),
-                    Ensured::Changed => {
-                        self.up.discard(total);
-                        return self.fail_batch(Fault::PlanChanged);
-                    }
+                    Ensured::Changed => return self.plan_changed(total),
                 };
                 self.touch_statement(&held.statement);
                 self.bound(&portal, Some(&held.statement));
@@ -193,10 +190,7 @@ impl Exchange<'_> {
         match self.as_told(id, b"", told.flatten()) {
             Ensured::Ready(_) => {}
             Ensured::Asked => return Ok(Judged::Waits),
-            Ensured::Changed => {
-                self.up.discard(total);
-                return self.fail_batch(Fault::PlanChanged);
-            }
+            Ensured::Changed => return self.plan_changed(total),
         }
         if let Some(statement) = &statement {
             self.touch_statement(statement);
@@ -242,7 +236,11 @@ impl Exchange<'_> {
         }
         let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
         let (id, name) = match named {
-            Named::Ours(name, held) => (self.ensure_held(&held), name),
+            Named::Ours(name, held) => match self.ensure_as_told(&name, &held) {
+                Ensured::Ready(id) => (id, name),
+                Ensured::Asked => return Ok(Judged::Waits),
+                Ensured::Changed => return self.plan_changed(total),
+            },
             Named::Nowhere(name) => (StatementId::NOWHERE, name),
             Named::Theirs => return self.pass(Awaits::Describe),
         };
@@ -317,7 +315,14 @@ impl Exchange<'_> {
         let unnamed = name.is_empty();
         match self.server.statements.rows(id, unnamed) {
             Rows::Are(shape) if shape == told => Ensured::Ready(id),
-            Rows::Are(_) => Ensured::Changed,
+            Rows::Are(_) => {
+                // It may look right when it is parsed under other settings.
+                match unnamed {
+                    true => self.server.statements.unnamed = Unnamed::Unknown,
+                    false => self.server.statements.doubt(id),
+                }
+                Ensured::Changed
+            }
             Rows::Asked => Ensured::Asked,
             Rows::Unknown => {
                 let name_there = id.server_name();
@@ -363,6 +368,12 @@ impl Exchange<'_> {
     fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
         let about = About::Statement(id, name);
         self.server.sent(Slot::new(awaits, Fate::Forward, about, Undo::Nothing));
+    }
+
+    /// A message that uses a statement whose rows look otherwise than the client was told.
+    fn plan_changed(&mut self, total: usize) -> Result<Judged, Fault> {
+        self.up.discard(total);
+        self.fail_batch(Fault::PlanChanged)
     }
 
     /// A fault of ours in the middle of a batch: the server is made to fail at this place, so that it rolls
