@@ -51,10 +51,23 @@ impl<'a> Grammar<'a> {
         self.0.get(symbol).unwrap_or_else(|| panic!("<{symbol}>: no such symbol"))
     }
 
+    /// Half of the alternatives of each symbol: scripts that know less do the rest more often, and in more ways
+    /// together.
+    fn part(&self, chance: &mut Chance) -> Self {
+        let half = |alternatives: &Vec<(u64, &'a str)>, chance: &mut Chance| {
+            let mut half = alternatives.clone();
+            half.retain(|_| chance.below(2) == 0);
+            if half.is_empty() { vec![chance.one_of(alternatives)] } else { half }
+        };
+        Self(self.0.iter().map(|(symbol, alternatives)| (*symbol, half(alternatives, chance))).collect())
+    }
+
     /// The steps of a script of about so many turns, behind the grammar's `setup`. A step is a line, or the lines of
     /// a turn that make no sense without each other, since one of them waits for what another one does.
     pub fn script(&self, seed: u64, turns: usize) -> Vec<String> {
-        let mut writer = Writer { grammar: self, chance: Chance(seed), steps: Vec::new() };
+        let mut chance = Chance(seed);
+        let part = self.part(&mut chance);
+        let mut writer = Writer { grammar: &part, chance, steps: Vec::new() };
         writer.steps.extend(self.alternatives("setup").iter().map(|(_, line)| (*line).to_owned()));
         for _ in 0..turns {
             let client = writer.chance.one_of(&CLIENTS);
