@@ -52,7 +52,7 @@ mod tests {
         let script: Vec<String> = (0..20).map(|n| format!("a> Query \"{n}; x{n}\"; Sync; Flush")).collect();
         let fails = |lines: &[String]| {
             let text = lines.join("\n");
-            text.matches('"').count() % 2 == 0 && text.contains("x3") && text.contains("Query \"17")
+            text.matches('"').count().is_multiple_of(2) && text.contains("x3") && text.contains("Query \"17")
         };
         assert_eq!(shrink(script, fails), ["a> Query \"3; x3\"", "a> Query \"17; x17\""]);
     }
