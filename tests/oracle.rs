@@ -19,7 +19,7 @@ use pgweir_testkit::shrink::shrink;
 
 const GRAMMAR: &str = include_str!("oracle/grammar.txt");
 /// Scripts of the run that is part of every test run.
-const SEEDS: std::ops::Range<u64> = 0..30;
+const SEEDS: std::ops::Range<u64> = 0..20;
 const TURNS: usize = 25;
 
 #[test]
