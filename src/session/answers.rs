@@ -72,7 +72,7 @@ impl Exchange<'_> {
         let About::Statement(id, name) = &slot.about else { return Ok(pass) };
         let shape = if tag == b::NO_DATA { Some(Shape::NO_ROWS) } else { Shape::of(self.body()) };
         if let Some(shape) = shape {
-            self.server.statements.set_rows(*id, Rows::Are(shape));
+            self.server.statements.set_rows(*id, name.is_empty(), Rows::Are(shape));
             if pass == Pass::On {
                 self.client.statements.learn_shape(name, *id, shape);
             }
@@ -233,8 +233,9 @@ impl Exchange<'_> {
         };
         // The plan's result type changed; or something unseen deallocated the statement.
         if matches!(code, Some(SqlState::FEATURE_NOT_SUPPORTED | SqlState::INVALID_STATEMENT_NAME))
-            && let About::Statement(id, _) = &about
+            && let About::Statement(id, name) = &about
             && *id != StatementId::NOWHERE
+            && !name.is_empty()
         {
             self.server.statements.doubt(*id);
         }
@@ -246,16 +247,13 @@ impl Exchange<'_> {
         {
             fate = Fate::Fault(reason);
         }
-        let renamed = match code {
-            Some(code) if NAMING.contains(&code) => self.with_name_of_client(&about),
-            _ => None,
-        };
-        self.tell(fate, renamed, total);
+        let translated = self.in_words_of_client(&about);
+        self.tell(fate, translated, total);
         Ok(Judged::Moved)
     }
 
-    fn tell(&mut self, fate: Fate, renamed: Option<Vec<u8>>, total: usize) {
-        match (fate, renamed) {
+    fn tell(&mut self, fate: Fate, translated: Option<Vec<u8>>, total: usize) {
+        match (fate, translated) {
             (Fate::Forward | Fate::Swallow, None) => self.down.forward(total),
             (Fate::Forward | Fate::Swallow, Some(body)) => {
                 self.down.discard(total);
@@ -269,14 +267,29 @@ impl Exchange<'_> {
         }
     }
 
-    /// The error with the client's statement name in place of the server's; `None` if it names none.
-    fn with_name_of_client(&self, about: &About) -> Option<Vec<u8>> {
+    /// The error with the client's name for a statement, and with the position in the client's text; `None` if it
+    /// is right as it is.
+    fn in_words_of_client(&self, about: &About) -> Option<Vec<u8>> {
+        if matches!(about, About::Nothing) {
+            return None;
+        }
         let Frame { body, .. } = self.down.frame().ok()?.filter(Frame::is_whole)?;
-        let start = memmem::find(body, PREFIX)?;
-        let digits = &body[start + PREFIX.len()..];
-        let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
-        let id = StatementId(std::str::from_utf8(digits).ok()?.parse().ok()?);
-        let name = about.name_of(id)?;
-        Some([&body[..start], name, &body[start + PREFIX.len() + digits.len()..]].concat())
+        let fields = ErrorFields::read(body);
+        let named = fields.code.filter(|code| NAMING.contains(code)).and_then(|_| with_name(body, about));
+        match fields.position.map(|position| (position, about.position_before(position))) {
+            Some((told, before)) if told != before => {
+                Some(error::with_position(named.as_deref().unwrap_or(body), before))
+            }
+            _ => named,
+        }
     }
+}
+
+fn with_name(body: &[u8], about: &About) -> Option<Vec<u8>> {
+    let start = memmem::find(body, PREFIX)?;
+    let digits = &body[start + PREFIX.len()..];
+    let digits = &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()];
+    let id = StatementId(std::str::from_utf8(digits).ok()?.parse().ok()?);
+    let name = about.name_of(id)?;
+    Some([&body[..start], name, &body[start + PREFIX.len() + digits.len()..]].concat())
 }

@@ -11,7 +11,7 @@ use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::requests::whole;
 use super::statements::client::Held;
 use super::statements::server::{Rows, Unnamed};
-use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
+use super::statements::shared::{NOWHERE, PREFIX, Shape, Statement, StatementId};
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::frame::HEAD;
@@ -92,7 +92,7 @@ impl Exchange<'_> {
             write::parse(self.up.out(), b"", &copy.definition);
         }
         let client = self.client.statements.unnamed.replace(Held { statement, stamp, shape: None });
-        self.server.statements.unnamed = Unnamed::Is(id, stamp);
+        self.server.statements.unnamed = Unnamed::Is(id, stamp, Rows::Unknown);
         self.sent(Awaits::Parse, Fate::Forward, Undo::Unnamed { client: Some(client) });
         Ok(Judged::Moved)
     }
@@ -107,9 +107,23 @@ impl Exchange<'_> {
         }
         let copy = self.for_server(&statement);
         let stamp = copy.next_stamp();
+        self.try_name(&name, &copy);
         self.client.statements.insert(name.clone(), Held { statement, stamp, shape: None });
         self.parse_copy(&copy, stamp, Fate::Forward, Some(name));
         Ok(Judged::Moved)
+    }
+
+    /// If SQL may have prepared a statement of this name, PostgreSQL says "already exists", behind what else is wrong
+    /// with the text.
+    fn try_name(&mut self, name: &[u8], statement: &Statement) {
+        let prepared_by_sql = self.client.pins.residue.sql_statements > 0
+            || self.client.touch.effects.intersects(Effects::SQLPREP.or(Effects::OPAQUE));
+        if prepared_by_sql && !name.starts_with(PREFIX) {
+            write::parse(self.up.out(), name, &statement.definition);
+            self.sent(Awaits::Parse, Fate::Swallow, Undo::Nothing);
+            write::close_statement(self.up.out(), name);
+            self.sent(Awaits::Close, Fate::Swallow, Undo::Nothing);
+        }
     }
 
     /// PostgreSQL says "already exists", or what else is wrong with the text.
@@ -142,10 +156,7 @@ impl Exchange<'_> {
                 let id = match self.ensure_as_told(&name, &held) {
                     Ensured::Ready(id) => id,
                     Ensured::Asked => return Ok(Judged::Waits),
-                    Ensured::Changed => {
-                        self.up.discard(total);
-                        return self.fail_batch(Fault::PlanChanged);
-                    }
+                    Ensured::Changed => return self.plan_changed(total),
                 };
                 self.touch_statement(&held.statement);
                 self.bound(&portal, Some(&held.statement));
@@ -173,10 +184,14 @@ impl Exchange<'_> {
     }
 
     fn bind_unnamed(&mut self, portal: &[u8], total: usize) -> Result<Judged, Fault> {
-        if !self.ensure_unnamed() {
-            return Ok(Judged::Waits);
+        let Some(id) = self.ensure_unnamed() else { return Ok(Judged::Waits) };
+        let held = self.client.statements.unnamed.as_ref();
+        let (statement, told) = held.map(|held| (held.statement.clone(), held.shape)).unzip();
+        match self.as_told(id, b"", told.flatten()) {
+            Ensured::Ready(_) => {}
+            Ensured::Asked => return Ok(Judged::Waits),
+            Ensured::Changed => return self.plan_changed(total),
         }
-        let statement = self.client.statements.unnamed.as_ref().map(|held| held.statement.clone());
         if let Some(statement) = &statement {
             self.touch_statement(statement);
         }
@@ -214,11 +229,18 @@ impl Exchange<'_> {
             return self.pass(Awaits::Describe);
         };
         if name.is_empty() {
-            return if self.ensure_unnamed() { self.pass(Awaits::Describe) } else { Ok(Judged::Waits) };
+            let Some(id) = self.ensure_unnamed() else { return Ok(Judged::Waits) };
+            self.up.forward(total);
+            self.sent_about(Awaits::Describe, id, Arc::default());
+            return Ok(Judged::Moved);
         }
         let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
         let (id, name) = match named {
-            Named::Ours(name, held) => (self.ensure_held(&held), name),
+            Named::Ours(name, held) => match self.ensure_as_told(&name, &held) {
+                Ensured::Ready(id) => (id, name),
+                Ensured::Asked => return Ok(Judged::Waits),
+                Ensured::Changed => return self.plan_changed(total),
+            },
             Named::Nowhere(name) => (StatementId::NOWHERE, name),
             Named::Theirs => return self.pass(Awaits::Describe),
         };
@@ -280,58 +302,78 @@ impl Exchange<'_> {
         copy.id
     }
 
-    /// As [`Self::ensure_held`], for a statement whose rows the client may have been told of: it gets rows that look
-    /// so or PostgreSQL's error, however young the server's copy is.
-    fn ensure_as_told(&mut self, name: &Arc<[u8]>, held: &Held) -> Ensured {
+    /// As [`Self::ensure_held`], for a statement whose rows the client may have been told of.
+    fn ensure_as_told(&mut self, name: &[u8], held: &Held) -> Ensured {
         let id = self.ensure_held(held);
-        let Some(told) = held.shape else { return Ensured::Ready(id) };
-        match self.server.statements.rows(id) {
+        self.as_told(id, name, held.shape)
+    }
+
+    /// Whether a statement's rows look as the client was told, however young the server's copy is; the client gets
+    /// rows that look so or PostgreSQL's error.
+    fn as_told(&mut self, id: StatementId, name: &[u8], told: Option<Shape>) -> Ensured {
+        let Some(told) = told else { return Ensured::Ready(id) };
+        let unnamed = name.is_empty();
+        match self.server.statements.rows(id, unnamed) {
             Rows::Are(shape) if shape == told => Ensured::Ready(id),
-            Rows::Are(_) => Ensured::Changed,
+            Rows::Are(_) => {
+                // It may look right when it is parsed under other settings.
+                match unnamed {
+                    true => self.server.statements.unnamed = Unnamed::Unknown,
+                    false => self.server.statements.doubt(id),
+                }
+                Ensured::Changed
+            }
             Rows::Asked => Ensured::Asked,
             Rows::Unknown => {
-                write::describe_statement(self.up.out(), &id.server_name());
+                let name_there = id.server_name();
+                let name_there = if unnamed { b"" } else { &name_there[..] };
+                write::describe_statement(self.up.out(), name_there);
                 write::bare(self.up.out(), frontend::FLUSH);
-                let about = About::Statement(id, name.clone());
-                self.server.sent(Slot::new(Awaits::Describe, Fate::Swallow, about, Undo::Asked(id)));
-                self.server.statements.set_rows(id, Rows::Asked);
+                let about = About::Statement(id, name.into());
+                let undo = Undo::Asked { id, unnamed };
+                self.server.sent(Slot::new(Awaits::Describe, Fate::Swallow, about, undo));
+                self.server.statements.set_rows(id, unnamed, Rows::Asked);
                 Ensured::Asked
             }
         }
     }
 
-    /// Makes the server's unnamed statement the client's, or nobody's if the client has none. False while it
-    /// isn't certain what they are.
-    fn ensure_unnamed(&mut self) -> bool {
+    /// Makes the server's unnamed statement the client's, or nobody's if the client has none, and says which it is
+    /// then. `None` while it isn't certain what they are.
+    fn ensure_unnamed(&mut self) -> Option<StatementId> {
         let held = self.client.statements.unnamed.clone();
         let needs_names = held.as_ref().is_some_and(|held| names::are_meant_by(&held.statement.analysis));
         let replies = &self.server.replies;
         if !replies.unnamed_is_certain() || needs_names && !replies.names_are_certain() {
-            return false;
+            return None;
         }
-        match held {
-            Some(Held { statement, stamp, .. }) => {
-                let copy = self.for_server(&statement);
-                let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there) if id == copy.id && there >= stamp);
-                if !serves {
-                    write::parse(self.up.out(), b"", &copy.definition);
-                    self.sent(Awaits::Parse, Fate::Swallow, Undo::Unnamed { client: None });
-                    self.server.statements.unnamed = Unnamed::Is(copy.id, stamp);
-                }
-            }
-            None if self.server.statements.unnamed != Unnamed::Absent => {
+        let Some(Held { statement, stamp, .. }) = held else {
+            if self.server.statements.unnamed != Unnamed::Absent {
                 write::close_statement(self.up.out(), b"");
                 self.sent(Awaits::Close, Fate::Swallow, Undo::Unnamed { client: None });
                 self.server.statements.unnamed = Unnamed::Absent;
             }
-            None => {}
+            return Some(StatementId::NOWHERE);
+        };
+        let copy = self.for_server(&statement);
+        let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there, _) if id == copy.id && there >= stamp);
+        if !serves {
+            write::parse(self.up.out(), b"", &copy.definition);
+            self.sent(Awaits::Parse, Fate::Swallow, Undo::Unnamed { client: None });
+            self.server.statements.unnamed = Unnamed::Is(copy.id, stamp, Rows::Unknown);
         }
-        true
+        Some(copy.id)
     }
 
     fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {
         let about = About::Statement(id, name);
         self.server.sent(Slot::new(awaits, Fate::Forward, about, Undo::Nothing));
+    }
+
+    /// A message that uses a statement whose rows look otherwise than the client was told.
+    fn plan_changed(&mut self, total: usize) -> Result<Judged, Fault> {
+        self.up.discard(total);
+        self.fail_batch(Fault::PlanChanged)
     }
 
     /// A fault of ours in the middle of a batch: the server is made to fail at this place, so that it rolls

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::client::NamingPortal;
 use super::exchange::Exchange;
-use super::replies::{About, Awaits, Fate, Undo};
+use super::replies::{About, Awaits, Fate, Naming, Undo};
 use super::requests::{query_text, whole};
 use super::statements::client::Held;
 use super::statements::shared::{PREFIX, Reading, Statement, StatementId};
-use crate::sql::{Analysis, Effects, StatementRef, Use, rename_statements};
+use crate::sql::{Analysis, Effects, Renamed, StatementRef, Use, rename_statements};
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
 
@@ -56,7 +56,7 @@ fn uses(analysis: &Analysis, name: &[u8], usage: Use) -> bool {
     analysis.statements.iter().any(|reference| reference.usage == usage && *reference.name == *name)
 }
 
-fn rename(text: &[u8], analysis: &Analysis, meanings: &[Meaning], out: &mut Vec<u8>) -> bool {
+fn rename(text: &[u8], analysis: &Analysis, meanings: &[Meaning], out: &mut Vec<u8>) -> Renamed {
     let name_on_servers = |reference: &StatementRef| {
         let meaning = meanings.iter().find(|meaning| *meaning.name == *reference.name)?;
         Some(meaning.id.server_name().as_str().to_owned())
@@ -64,8 +64,9 @@ fn rename(text: &[u8], analysis: &Analysis, meanings: &[Meaning], out: &mut Vec<
     rename_statements(text, analysis, name_on_servers, out)
 }
 
-fn about(meanings: Vec<Meaning>) -> About {
-    About::Text(meanings.into_iter().map(|meaning| (meaning.id, meaning.name)).collect())
+fn about(meanings: Vec<Meaning>, renamed: Renamed) -> About {
+    let names = meanings.into_iter().map(|meaning| (meaning.id, meaning.name)).collect();
+    About::Text(Box::new(Naming { names, renamed }))
 }
 
 // -- Query
@@ -76,15 +77,16 @@ impl Exchange<'_> {
     pub(super) fn query_with_names_of_servers(&mut self, total: usize, analysis: &Analysis) -> About {
         let meanings = self.meanings(analysis);
         let text = whole(self.up).map_or(&[][..], query_text);
-        let mut renamed = Vec::new();
-        if !rename(text, analysis, &meanings, &mut renamed) {
+        let mut text_on_servers = Vec::new();
+        let renamed = rename(text, analysis, &meanings, &mut text_on_servers);
+        if renamed.is_empty() {
             self.up.forward(total);
             return About::Nothing;
         }
         self.up.discard(total);
         self.send_referenced(analysis, &meanings);
-        write::query(self.up.out(), &renamed);
-        about(meanings)
+        write::query(self.up.out(), &text_on_servers);
+        about(meanings, renamed)
     }
 
     /// Our Parse in front of a Query must not make the server skip it, so it ends with a Sync of its own; and
@@ -138,7 +140,7 @@ impl Exchange<'_> {
         }
         let meanings = self.meanings(&statement.analysis);
         let mut definition = Vec::new();
-        if !rename(statement.query(), &statement.analysis, &meanings, &mut definition) {
+        if rename(statement.query(), &statement.analysis, &meanings, &mut definition).is_empty() {
             return statement.clone();
         }
         self.ensure_executed(&meanings, &Fate::Swallow);
@@ -152,7 +154,9 @@ impl Exchange<'_> {
             portals.list.retain(|known| *known.name != *portal);
         }
         if let Some(statement) = statement.filter(|statement| are_meant_by(&statement.analysis)) {
-            let about = about(self.meanings(&statement.analysis));
+            let meanings = self.meanings(&statement.analysis);
+            let renamed = rename(statement.query(), &statement.analysis, &meanings, &mut Vec::new());
+            let about = about(meanings, renamed);
             let bound = NamingPortal { name: portal.into(), statement: statement.clone(), about };
             self.client.portals.get_or_insert_default().list.push(bound);
         }
@@ -169,8 +173,8 @@ impl Exchange<'_> {
             return None;
         }
         let (about, statement) = (known.about.clone(), known.statement.clone());
-        if let About::Text(names) = &about {
-            for (id, name) in names.iter().filter(|(id, _)| id.is_scratch()) {
+        if let About::Text(naming) = &about {
+            for (id, name) in naming.names.iter().filter(|(id, _)| id.is_scratch()) {
                 match self.client.statements.contains(name) {
                     true => self.parse_scratch(*id, Fate::Swallow),
                     false => self.close_copy(*id, Fate::Swallow),

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use thiserror::Error;
 
 use super::segments::{Segment, Segments};
-pub use super::slot::{About, Awaits, Fate, Slot, Undo};
+pub use super::slot::{About, Awaits, Fate, Naming, Slot, Undo};
 use crate::wire::tag::backend as b;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

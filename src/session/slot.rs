@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::statements::client::{Held, Names};
 use super::statements::shared::StatementId;
+use crate::sql::Renamed;
 use crate::wire::fault::Fault;
 
 /// What a message that was sent awaits.
@@ -56,8 +57,11 @@ pub enum Undo {
         name: Option<Arc<[u8]>>,
         id: StatementId,
     },
-    /// The server was asked what a copy's rows look like.
-    Asked(StatementId),
+    /// The server was asked what the rows of a copy, or of the unnamed statement, look like.
+    Asked {
+        id: StatementId,
+        unnamed: bool,
+    },
     /// The server's copy was closed.
     CopyClosed(StatementId),
     /// The client's name was closed.
@@ -81,7 +85,7 @@ impl Undo {
             Self::Parsed { name, .. } => name.is_some(),
             Self::NameClosed { .. } | Self::Deallocating(_) | Self::DeallocatingAll(_) => true,
             Self::Both(both) => both.0.is_of_names() || both.1.is_of_names(),
-            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked(_) => false,
+            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked { .. } => false,
         }
     }
 
@@ -118,7 +122,14 @@ pub enum About {
     Nothing,
     Statement(StatementId, Arc<[u8]>),
     /// SQL that names statements.
-    Text(Vec<(StatementId, Arc<[u8]>)>),
+    Text(Box<Naming>),
+}
+
+/// The statements that a text names, and where it was given their names on servers.
+#[derive(Clone, Debug)]
+pub struct Naming {
+    pub names: Vec<(StatementId, Arc<[u8]>)>,
+    pub renamed: Renamed,
 }
 
 impl About {
@@ -126,8 +137,18 @@ impl About {
     pub fn name_of(&self, id: StatementId) -> Option<&[u8]> {
         match self {
             Self::Statement(known, name) if *known == id => Some(name),
-            Self::Text(names) => names.iter().find(|(known, _)| *known == id).map(|(_, name)| &**name),
+            Self::Text(naming) => {
+                naming.names.iter().find(|(known, _)| *known == id).map(|(_, name)| &**name)
+            }
             _ => None,
+        }
+    }
+
+    /// The position in the client's text of a position that a server told.
+    pub fn position_before(&self, position: usize) -> usize {
+        match self {
+            Self::Text(naming) => naming.renamed.position_before(position),
+            Self::Nothing | Self::Statement(..) => position,
         }
     }
 }

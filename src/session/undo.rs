@@ -54,7 +54,7 @@ impl Exchange<'_> {
                     self.client.statements.remove(&name);
                 }
             }
-            Undo::Asked(id) => self.server.statements.set_rows(id, Rows::Unknown),
+            Undo::Asked { id, unnamed } => self.server.statements.set_rows(id, unnamed, Rows::Unknown),
             Undo::CopyClosed(id) => self.server.statements.doubt(id),
             Undo::NameClosed { name, held } => self.client.statements.insert(name, held),
             Undo::Deallocating(dropped) => {

@@ -433,7 +433,7 @@ impl World {
         }
         match ledger.statements.unnamed {
             Unnamed::Absent => assert_eq!(model.unnamed, None),
-            Unnamed::Is(id, _) => assert_eq!(model.unnamed, Some(find(id))),
+            Unnamed::Is(id, ..) => assert_eq!(model.unnamed, Some(find(id))),
             Unnamed::Unknown => {}
         }
     }

@@ -26,5 +26,5 @@ pub use ddl::tag_changes_catalog;
 pub use effects::Effects;
 pub use lexer::Dialect;
 pub use names::{fold_identifier, quote_identifier};
-pub use rename::{StatementRef, Use, rename_statements};
+pub use rename::{Renamed, StatementRef, Use, rename_statements};
 pub use words::{Dictionary, NoWords, WordHash};

@@ -29,25 +29,59 @@ pub struct StatementRef {
     pub span: Range<usize>,
 }
 
-/// Writes the text with new statement names to the end of `out`, and says whether there was any; if not, `out` is
-/// as before. `analysis` must be of this text. `lookup` gives the new name, or `None` to leave the old one.
+/// Where names were exchanged, so that a place in the new text can be told as one in the old. Counted in
+/// characters, as PostgreSQL's error positions are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Renamed(Vec<Exchanged>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Exchanged {
+    old: Range<usize>,
+    new: Range<usize>,
+}
+
+impl Renamed {
+    /// Whether no name was exchanged.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The position in the old text, counted from 1, of one in the new. Within a name it is the name's beginning.
+    pub fn position_before(&self, position: usize) -> usize {
+        match self.0.iter().rfind(|name| name.new.start < position) {
+            None => position,
+            Some(name) if position <= name.new.end => name.old.start + 1,
+            Some(name) => name.old.end + (position - name.new.end),
+        }
+    }
+}
+
+/// Writes the text with new statement names to the end of `out`, and says where; if nowhere, `out` is as before.
+/// `analysis` must be of this text. `lookup` gives the new name, or `None` to leave the old one.
 pub fn rename_statements(
     text: &[u8],
     analysis: &Analysis,
     mut lookup: impl FnMut(&StatementRef) -> Option<String>,
     out: &mut Vec<u8>,
-) -> bool {
-    let mut written = 0;
+) -> Renamed {
+    let (mut renamed, mut written, begin) = (Renamed::default(), 0, out.len());
     for reference in &analysis.statements {
         if let Some(name) = lookup(reference) {
             out.extend_from_slice(&text[written..reference.span.start]);
+            let start = characters(&out[begin..]);
             quote_identifier(name.as_bytes(), out);
             written = reference.span.end;
+            let old = characters(&text[..reference.span.start])..characters(&text[..written]);
+            renamed.0.push(Exchanged { old, new: start..characters(&out[begin..]) });
         }
     }
-    // A name has at least one byte, so nothing written means nothing renamed.
-    if written > 0 {
+    if !renamed.is_empty() {
         out.extend_from_slice(&text[written..]);
     }
-    written > 0
+    renamed
+}
+
+/// In UTF-8; what isn't, is taken for an encoding of single bytes.
+fn characters(text: &[u8]) -> usize {
+    std::str::from_utf8(text).map_or(text.len(), |text| text.chars().count())
 }

@@ -480,7 +480,7 @@ fn only_the_names_are_rewritten() {
             |at| (*at.name != *b"other").then(|| format!("_pgweir_{}", at.name.len())),
             &mut out,
         );
-        (renamed, String::from_utf8(out).unwrap())
+        (!renamed.is_empty(), String::from_utf8(out).unwrap())
     };
     assert_eq!(
         rename("explain/*x*/execute Ab(1); deallocate \"a\"\"b\" ;"),
@@ -492,6 +492,20 @@ fn only_the_names_are_rewritten() {
     );
     assert_eq!(rename("EXECUTE other"), (false, "<".into()));
     assert_eq!(rename("SELECT 1"), (false, "<".into()));
+}
+
+#[test]
+fn positions_behind_new_names_are_told_as_before() {
+    let text = "select 'é'; execute Ab(x); execute c + y";
+    let mut out = b"<".to_vec();
+    let renamed = rename_statements(text.as_bytes(), &whole(text), |_| Some("much longer".into()), &mut out);
+    let new = String::from_utf8(out).unwrap();
+    let position = |text: &str, what: &str| text.chars().position(|it| what.starts_with(it)).unwrap() + 1;
+    for what in ["é", "x", "y"] {
+        assert_eq!(renamed.position_before(position(&new[1..], what)), position(text, what), "{what}");
+    }
+    let name = position(text, "A");
+    assert_eq!((renamed.position_before(name), renamed.position_before(name + 12)), (name, name));
 }
 
 #[test]
@@ -592,7 +606,7 @@ proptest! {
         let text = pieces.join(" ");
         let before = whole(&text);
         let mut out = Vec::new();
-        if rename_statements(text.as_bytes(), &before, |_| Some("n\"1".into()), &mut out) {
+        if !rename_statements(text.as_bytes(), &before, |_| Some("n\"1".into()), &mut out).is_empty() {
             let after = analyse(&out, Dialect::default(), Extent::Whole, &NoWords);
             prop_assert_eq!(after.effects, before.effects);
             prop_assert_eq!(&after.names, &before.names);

@@ -49,6 +49,8 @@ pub struct ErrorFields<'a> {
     pub message: Option<&'a [u8]>,
     pub detail: Option<&'a [u8]>,
     pub hint: Option<&'a [u8]>,
+    /// Where in the query's text, in characters from 1.
+    pub position: Option<usize>,
     /// The C function that reported it (field `R`).
     pub routine: Option<&'a [u8]>,
 }
@@ -69,6 +71,7 @@ impl<'a> ErrorFields<'a> {
                 b'M' => fields.message = Some(text),
                 b'D' => fields.detail = Some(text),
                 b'H' => fields.hint = Some(text),
+                b'P' => fields.position = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok()),
                 b'R' => fields.routine = Some(text),
                 _ => {}
             }
@@ -86,6 +89,18 @@ impl<'a> ErrorFields<'a> {
     pub fn message_text(&self) -> Cow<'a, str> {
         String::from_utf8_lossy(self.message.unwrap_or_default())
     }
+}
+
+/// A message's body with another position. Fields are told apart by the NULs between them.
+pub fn with_position(body: &[u8], position: usize) -> Vec<u8> {
+    let mut told = Vec::with_capacity(body.len());
+    for field in body.split_inclusive(|byte| *byte == 0) {
+        match field.first() {
+            Some(b'P') => told.extend_from_slice(format!("P{position}\0").as_bytes()),
+            _ => told.extend_from_slice(field),
+        }
+    }
+    told
 }
 
 #[cfg(test)]
@@ -141,6 +156,13 @@ mod tests {
         assert_eq!(cut.code, None);
         assert_eq!(cut.message_text(), "no end");
         assert_eq!(ErrorFields::read(b"SFEHLER\0VERROR\0\0").severity, Some(b"ERROR".as_slice()));
+    }
+
+    #[test]
+    fn a_position_is_exchanged() {
+        let body = b"SERROR\0MP1\0P27\0Rx\0\0";
+        assert_eq!(ErrorFields::read(body).position, Some(27));
+        assert_eq!(with_position(body, 5), b"SERROR\0MP1\0P5\0Rx\0\0");
     }
 
     proptest! {

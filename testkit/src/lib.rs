@@ -5,7 +5,9 @@
 
 pub mod client;
 pub mod frontend;
+pub mod grammar;
 pub mod message;
 pub mod play;
 pub mod script;
+pub mod shrink;
 pub mod talk;

@@ -1,6 +1,6 @@
 //! Plays a scenario and writes down what its clients hear.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct Stage {
     pub place: Place,
     /// A superuser, directly connected to the scenario's database.
     pub director: Client,
-    /// Whether a further client asks for a server between any two lines.
+    /// Whether strangers take servers between any two lines.
     pub noise: bool,
 }
 
@@ -32,31 +32,85 @@ pub const BROKEN: &str = "broken: ";
 /// [`BROKEN`].
 pub fn play(scenario: &Scenario, mut stage: Stage) -> Transcript {
     let mut cast = Cast { place: stage.place.clone(), clients: BTreeMap::new(), parameters: BTreeMap::new() };
-    let (mut transcript, mut noise) = (Vec::new(), None);
+    let (mut transcript, mut busy) = (Vec::new(), Busy::default());
+    let mut noise = None;
     for line in &scenario.lines {
         // Servers are opened when the scenario's own clients come, behind its setup.
         if stage.noise && !cast.clients.is_empty() {
-            make_noise(&mut noise, &stage.place).expect("the noise client gets a server");
+            let made = noise.take().map_or_else(|| Noise::new(&stage.place), Ok);
+            noise.insert(made.expect("strangers")).make(&busy).expect("strangers get servers");
         }
         let mut heard = Vec::new();
         let outcome = cast.act(line, &mut stage.director, &mut heard);
         let mut lines: Vec<String> = heard.iter().map(Message::line).collect();
         lines.extend(outcome.err().map(ending));
+        busy.follow(line, &lines);
         transcript.push(lines);
     }
     drop(cast);
+    drop(noise);
     for sql in &scenario.cleanup {
         direct(&mut stage.director, sql).unwrap_or_else(|error| panic!("{}: {error}", scenario.name));
     }
     transcript
 }
 
-fn make_noise(noise: &mut Option<Client>, place: &Place) -> io::Result<()> {
-    let client = match noise {
-        Some(client) => client,
-        None => noise.insert(Client::connect(place, &[])?),
-    };
-    query(client, "select 'noise'").map(drop)
+/// Clients that are in a transaction or a batch, so that they need a server of their own.
+#[derive(Default)]
+pub struct Busy(BTreeSet<char>);
+
+impl Busy {
+    /// `heard` was read when `line` was played.
+    pub fn follow(&mut self, line: &Line, heard: &[String]) {
+        let at_rest = heard.last().is_some_and(|last| last == "ReadyForQuery I" || last == "closed");
+        match line.action {
+            Action::Say { client, .. } | Action::Read { client } if !at_rest => drop(self.0.insert(client)),
+            Action::Say { client, .. } | Action::Read { client } | Action::Drop { client } => {
+                self.0.remove(&client);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether another client than this one is busy.
+    pub fn others(&self, client: char) -> bool {
+        self.0.iter().any(|other| *other != client)
+    }
+
+    pub fn nobody(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Two strangers. While the others are at rest, one of them holds a server: the one that was used last, since the
+/// other stranger had the other one. So each line gets another server than the line before. While somebody is busy
+/// they hold none, so that one is left for a third client.
+struct Noise {
+    /// The second one holds a server, if any does.
+    strangers: [Client; 2],
+    holds: bool,
+}
+
+impl Noise {
+    fn new(place: &Place) -> io::Result<Self> {
+        Ok(Self { strangers: [Client::connect(place, &[])?, Client::connect(place, &[])?], holds: false })
+    }
+
+    fn make(&mut self, busy: &Busy) -> io::Result<()> {
+        let held = std::mem::replace(&mut self.holds, busy.nobody());
+        let [next, before] = &mut self.strangers;
+        if self.holds {
+            query(next, "begin")?;
+        }
+        if held {
+            query(before, "rollback")?;
+        }
+        if !self.holds {
+            query(next, "select 'noise'")?;
+        }
+        self.strangers.swap(0, 1);
+        Ok(())
+    }
 }
 
 fn ending(error: io::Error) -> String {

@@ -54,6 +54,13 @@ pub struct Request {
     pub due: Option<Due>,
 }
 
+impl Line {
+    /// Reads one line of a scenario; `None` if it isn't of the language.
+    pub fn read(number: usize, text: &str) -> Option<Self> {
+        Some(Self { number, text: text.to_owned(), action: action(text)?, differs: None })
+    }
+}
+
 /// Reads a file of scenarios.
 ///
 /// # Panics
@@ -86,8 +93,9 @@ pub fn read(text: &str) -> Vec<Scenario> {
             let lines = scenario.lines.split_off(from);
             scenario.lines.extend(std::iter::repeat_n(lines, times).flatten());
         } else {
-            let action = action(line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
-            scenario.lines.push(Line { number, text: line.to_owned(), action, differs: None });
+            let line =
+                Line::read(number, line).unwrap_or_else(|| panic!("line {number}: can't read {line:?}"));
+            scenario.lines.push(line);
         }
     }
     scenarios

@@ -61,9 +61,12 @@ impl ClientStatements {
         self.named.take().unwrap_or_default()
     }
 
-    /// The client was told what the rows of the statement of that name look like.
+    /// The client was told what the rows of the statement of that name look like. (The unnamed one's is empty.)
     pub fn learn_shape(&mut self, name: &[u8], id: StatementId, shape: Shape) {
-        let held = self.named.as_mut().and_then(|named| named.get_mut(name));
+        let held = match name {
+            b"" => self.unnamed.as_mut(),
+            name => self.named.as_mut().and_then(|named| named.get_mut(name)),
+        };
         if let Some(held) = held.filter(|held| held.statement.id == id) {
             held.shape = Some(shape);
         }

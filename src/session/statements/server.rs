@@ -52,7 +52,7 @@ pub enum Unnamed {
     /// There is none, for certain.
     #[default]
     Absent,
-    Is(StatementId, Stamp),
+    Is(StatementId, Stamp, Rows),
     /// The server skipped what would have changed it.
     Unknown,
 }
@@ -76,13 +76,23 @@ impl ServerStatements {
         self.copies.insert(id, Copy { stamp, parsed: now.open(), used: now.open(), rows: Rows::Unknown });
     }
 
-    pub fn rows(&self, id: StatementId) -> Rows {
-        self.copies.peek(&id).map_or(Rows::Unknown, |copy| copy.rows)
+    /// What is known of the rows of `id`; of the unnamed statement's, if that is meant.
+    pub fn rows(&self, id: StatementId, unnamed: bool) -> Rows {
+        match (unnamed, self.unnamed) {
+            (true, Unnamed::Is(there, _, rows)) if there == id => rows,
+            (true, _) => Rows::Unknown,
+            (false, _) => self.copies.peek(&id).map_or(Rows::Unknown, |copy| copy.rows),
+        }
     }
 
-    pub fn set_rows(&mut self, id: StatementId, rows: Rows) {
-        if let Some(copy) = self.copies.peek_mut(&id) {
-            copy.rows = rows;
+    pub fn set_rows(&mut self, id: StatementId, unnamed: bool, known: Rows) {
+        let rows = match (unnamed, &mut self.unnamed) {
+            (true, Unnamed::Is(there, _, rows)) => (*there == id).then_some(rows),
+            (true, _) => None,
+            (false, _) => self.copies.peek_mut(&id).map(|copy| &mut copy.rows),
+        };
+        if let Some(rows) = rows {
+            *rows = known;
         }
     }
 
