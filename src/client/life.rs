@@ -173,6 +173,7 @@ async fn welcome<'a>(
         state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
         clock: Clock::default(),
+        speaks_otherwise: false,
         home,
         profile,
         last: None,

@@ -10,6 +10,7 @@ use super::house::Home;
 use super::relay::Client;
 use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
+use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::server::lend::Checkout;
 use crate::wire::fault::Fault;
@@ -64,20 +65,28 @@ impl Client {
         self.last = Some(lease.id());
         let there = lease.ledger.settings.as_ref();
         self.subscription.is_none()
+            && !self.speaks_otherwise
             && there.is_some_and(|there| there.id == self.state.settings.id)
             && lease.ledger.params.same_as(&self.state.told)
     }
 
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
-    /// listens. A server that can't be
-    /// made so is not used.
+    /// listens. A server that can't be made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
-        lease.restore(&self.state.settings).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
+        self.restore(&mut lease).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }
         self.recall(&mut lease).await?;
         Ok(lease)
+    }
+
+    async fn restore(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        if self.speaks_otherwise {
+            let held = self.state.statements.in_other_dialects(self.state.settings.dialect);
+            lease.bring(held.cloned().collect()).await?;
+        }
+        lease.restore(&self.state.settings).await
     }
 
     /// The client hears what is otherwise on this server than it was told.

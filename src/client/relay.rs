@@ -47,6 +47,8 @@ pub(super) struct Client {
     /// None while there is no byte to hold.
     pub lanes: Option<Box<Working>>,
     pub clock: Clock,
+    /// Some of its statements were analysed in another dialect than its settings have now.
+    pub speaks_otherwise: bool,
     /// Told at the next request: its server was lost while it asked for nothing.
     pub bad_news: Option<Box<Fault>>,
 }

@@ -189,6 +189,10 @@ impl Client {
         self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
         let settings = self.home.shared.settings.intern(after);
         lease.wear(settings.clone());
+        if settings.dialect != self.state.settings.dialect {
+            let mut others = self.state.statements.in_other_dialects(settings.dialect);
+            self.speaks_otherwise = others.next().is_some();
+        }
         self.state.settings = settings;
         self.state.pins = answers.pins(self.state.pins);
         self.state.told = lease.ledger.params.clone();

@@ -142,6 +142,10 @@ impl Exchange<'_> {
         self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
         let now = self.segments();
         self.server.statements.parsed(id, stamp, now);
+        if statement.origin.dialect != self.client.settings.dialect {
+            // It doesn't mean here what it means to others.
+            self.server.statements.doubt(id);
+        }
         while let Some(evicted) = self.server.statements.evict(now) {
             self.close_copy(evicted, Fate::Swallow);
         }

@@ -74,11 +74,11 @@ impl Exchange<'_> {
 
     /// Settings of the transaction only may change what the text means: then nobody else may share it.
     fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
-        let (statements, dialect) = (&self.shared.statements, self.client.settings.dialect);
+        let (statements, origin) = (&self.shared.statements, &self.client.settings);
         let read = |text: &[u8]| self.read(text, Extent::Whole);
         match self.server.params.same_as(&self.client.told) {
-            true => statements.intern(definition, dialect, read),
-            false => statements.private(definition.into(), dialect, read),
+            true => statements.intern(definition, origin, read),
+            false => statements.private(definition.into(), origin, read),
         }
     }
 

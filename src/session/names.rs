@@ -145,7 +145,7 @@ impl Exchange<'_> {
         }
         self.ensure_executed(&meanings, &Fate::Swallow);
         definition.extend_from_slice(&statement.definition[statement.query().len()..]);
-        self.shared.statements.intern(&definition, statement.dialect, |_| Reading::default())
+        self.shared.statements.intern(&definition, &statement.origin, |_| Reading::default())
     }
 
     /// `portal` now runs `statement`.

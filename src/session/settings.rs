@@ -37,6 +37,13 @@ pub struct Settings {
 /// client rests without a server: so it is kept for clients by pgweir, and no server rests with it.
 const IDLE_TIMEOUT: &str = "idle_session_timeout";
 
+#[cfg(test)]
+impl Settings {
+    pub(crate) fn of_dialect(dialect: u32) -> Arc<Self> {
+        Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None })
+    }
+}
+
 /// Settings that change what a statement's text means when it is analysed.
 const ANALYSIS: &[&str] = &[
     "client_encoding",

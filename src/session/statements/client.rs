@@ -55,6 +55,14 @@ impl ClientStatements {
         Some((name, held))
     }
 
+    /// Those that mean something else if they are analysed under settings of `dialect`.
+    pub fn in_other_dialects(&self, dialect: u32) -> impl Iterator<Item = &Held> {
+        let named = self.named.iter().flat_map(|named| named.values());
+        named.filter(move |held| {
+            held.statement.origin.dialect != dialect && held.statement.analysis.statements.is_empty()
+        })
+    }
+
     /// All that have a name; none is left.
     pub fn take_named(&mut self) -> Box<Names> {
         self.bytes = 0;
@@ -95,12 +103,13 @@ fn size(held: &Held) -> u64 {
 mod tests {
     use super::super::shared::{Reading, Registry};
     use super::*;
+    use crate::session::settings::Settings;
 
     #[test]
     fn bytes_are_those_of_what_is_held() {
         let registry = Registry::new(1000);
         let held = |text: &[u8]| {
-            let statement = registry.intern(text, 0, |_| Reading::default());
+            let statement = registry.intern(text, &Settings::of_dialect(0), |_| Reading::default());
             Held { stamp: statement.next_stamp(), statement, shape: None }
         };
         let mut statements = ClientStatements::default();

@@ -12,6 +12,7 @@ use hashlink::LruCache;
 use parking_lot::Mutex;
 
 use crate::catalog::{Lexicon, Moment};
+use crate::session::settings::Settings;
 use crate::sql::{Analysis, Dialect, Effects, Extent, analyse};
 use crate::wire::read;
 
@@ -126,8 +127,8 @@ pub struct Statement {
     pub id: StatementId,
     /// A Parse's body behind the name: query, NUL, parameter types.
     pub definition: Box<[u8]>,
-    /// The settings under which it was analysed: the same text means something else under others.
-    pub dialect: u32,
+    /// The settings under which it was analysed: the same text means something else under those of another dialect.
+    pub origin: Arc<Settings>,
     pub analysis: Analysis,
     words: Option<Dialect>,
     /// What it may do by the dictionary of a moment: the moment above, effects below.
@@ -203,22 +204,24 @@ impl Registry {
         }
     }
 
-    /// The statement of this definition and dialect; `read` runs when it is new here.
+    /// The statement of this definition in the dialect of these settings; `read` runs when it is new here.
     pub fn intern(
         &self,
         definition: &[u8],
-        dialect: u32,
+        origin: &Arc<Settings>,
         read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
         if definition.len() > SHARED_SIZE {
-            return self.private(definition.into(), dialect, read);
+            return self.private(definition.into(), origin, read);
         }
-        let hash = self.hasher.hash_one((definition, dialect));
+        let hash = self.hasher.hash_one((definition, origin.dialect));
         let known = self.texts.lock().by_hash.get(&hash).cloned();
         match known {
-            Some(known) if *known.definition == *definition && known.dialect == dialect => known,
+            Some(known) if *known.definition == *definition && known.origin.dialect == origin.dialect => {
+                known
+            }
             _ => {
-                let new = self.private(definition.into(), dialect, read);
+                let new = self.private(definition.into(), origin, read);
                 self.texts.lock().keep(hash, new.clone());
                 new
             }
@@ -229,13 +232,14 @@ impl Registry {
     pub fn private(
         &self,
         definition: Box<[u8]>,
-        dialect: u32,
+        origin: &Arc<Settings>,
         read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
         let Reading { analysis, dialect: words, moment } = read(query(&definition));
         let id = StatementId(self.next.fetch_add(1, Ordering::Relaxed));
         let judged = AtomicU64::new(judged(analysis.effects, moment));
-        Arc::new(Statement { id, definition, dialect, analysis, words, judged, stamps: AtomicU64::new(0) })
+        let origin = origin.clone();
+        Arc::new(Statement { id, definition, origin, analysis, words, judged, stamps: AtomicU64::new(0) })
     }
 }
 
@@ -264,7 +268,7 @@ mod tests {
     use super::*;
 
     fn intern(registry: &Registry, text: &[u8], dialect: u32) -> StatementId {
-        registry.intern(text, dialect, |_| Reading::default()).id
+        registry.intern(text, &Settings::of_dialect(dialect), |_| Reading::default()).id
     }
 
     #[test]
