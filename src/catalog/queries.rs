@@ -51,15 +51,17 @@ pub fn set_where_allowed(values: &str) -> String {
     )
 }
 
-/// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user; NULL if nothing.
+/// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user, and of what decides whether the
+/// user may log in.
 pub const DEFAULTS: &str = "\
-SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', setdatabase, setrole, setconfig), ';'
-  ORDER BY setdatabase, setrole))
-FROM pg_catalog.pg_db_role_setting
-WHERE (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
-  (SELECT r.oid FROM pg_catalog.pg_roles r WHERE r.rolname OPERATOR(pg_catalog.=) session_user))
- AND (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
-  (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))";
+SELECT pg_catalog.md5(pg_catalog.concat_ws(':', r.rolcanlogin, r.rolvaliduntil, d.datallowconn,
+ pg_catalog.has_database_privilege(r.oid, d.oid, 'CONNECT'),
+ (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(':', s.setdatabase, s.setrole, s.setconfig), ';'
+   ORDER BY s.setdatabase, s.setrole) FROM pg_catalog.pg_db_role_setting s
+  WHERE (s.setrole OPERATOR(pg_catalog.=) 0 OR s.setrole OPERATOR(pg_catalog.=) r.oid)
+   AND (s.setdatabase OPERATOR(pg_catalog.=) 0 OR s.setdatabase OPERATOR(pg_catalog.=) d.oid))))
+FROM pg_catalog.pg_roles r, pg_catalog.pg_database d
+WHERE r.rolname OPERATOR(pg_catalog.=) session_user AND d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()";
 
 /// In front of each of the following. One Query is one transaction, so nothing of this stays in the session (a `SET
 /// TRANSACTION` would show in `pg_settings`): no limit that the client set for itself holds, bytes come as they are

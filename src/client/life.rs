@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
@@ -16,13 +16,19 @@ use super::relay::Client;
 use crate::meter::counters::{Closed, LoginOutcome};
 use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
+use crate::pool::accounts::Tally;
 use crate::pool::key::{Label, Profile, Wish};
 use crate::server::cancel;
+use crate::server::lease::Lease;
+use crate::session::clean;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
 use crate::session::settings::Settings;
 use crate::session::settle::startup_overrides;
 use crate::wire::fault::Fault;
+
+/// Longest wait of a login for a server that isn't needed for it.
+const AT_HAND: Duration = Duration::from_millis(20);
 
 /// Serves one accepted connection until it ends.
 pub async fn serve(stream: Box<Stream>, house: Arc<House>) {
@@ -122,9 +128,36 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
         .home(&startup.database, guest.authenticated.user())
         .ok_or_else(|| Fault::UnknownDatabase(startup.database.clone()))?;
     let parameters = startup.profile.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let profile = home.pool.profile(parameters);
+    let mut profile = home.pool.profile(parameters.clone());
+    if home.known.params(profile.id).is_some() && home.known.take_due() {
+        compare_defaults(&home, &profile).await;
+        profile = home.pool.profile(parameters);
+    }
     let params = learn(&home, &profile, house).await?;
     Ok((home, profile, params, place))
+}
+
+/// Looks whether a new session would begin otherwise than those that are there. If no server is at hand, another client
+/// will look.
+async fn compare_defaults(home: &Home, profile: &Profile) {
+    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let Ok(Ok(mut lease)) = timeout(AT_HAND, home.pool.checkout(wish)).await else {
+        return home.known.set_due();
+    };
+    // Another session user would be told of others' defaults.
+    if lease.ledger.settings.as_ref().is_none_or(|there| there.overrides.session_authorization.is_some()) {
+        home.known.set_due();
+        return hand_back(lease);
+    }
+    if home.known.compare_defaults(&mut lease, &home.shared.epochs).await.is_ok() {
+        hand_back(lease);
+    }
+}
+
+fn hand_back(lease: Lease) {
+    if let Ok(clean) = clean::prove(&lease.ledger, true) {
+        lease.release(clean, Tally::default());
+    }
 }
 
 /// The parameters that a server of this profile reports; the first client of a profile waits for a server.
@@ -138,9 +171,7 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
         .map_err(|refusal| super::queue::fault(home, refusal))?;
     let params = lease.ledger.params.clone();
-    if let Ok(clean) = crate::session::clean::prove(&lease.ledger, true) {
-        lease.release(clean, crate::pool::accounts::Tally::default());
-    }
+    hand_back(lease);
     Ok(params)
 }
 

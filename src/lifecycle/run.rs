@@ -167,7 +167,8 @@ fn databases(plan: &Plan) -> Databases {
     }
 }
 
-/// From time to time somebody should look for changes of each database's catalogue. Nobody does where nobody works.
+/// From time to time somebody should look for changes of each database's catalogue, and of what sessions begin with.
+/// Nobody does where nobody works.
 fn look_for_changes(house: &Arc<House>, period: Option<Duration>) {
     let Some(period) = period else { return };
     let house = house.clone();
@@ -175,6 +176,7 @@ fn look_for_changes(house: &Arc<House>, period: Option<Duration>) {
         loop {
             tokio::time::sleep(period).await;
             house.catalogs.set_due();
+            house.homes.iter().for_each(|home| home.known.set_due());
         }
     });
 }

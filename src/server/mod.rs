@@ -7,6 +7,7 @@ pub mod connect;
 pub mod connection;
 pub mod derive;
 pub mod keeper;
+pub mod known;
 pub mod lease;
 pub mod lend;
 pub mod listener;

@@ -4,16 +4,16 @@ use std::hash::RandomState;
 use std::sync::Arc;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use super::ask::Row;
+use super::ask::AskError;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
+use super::known::{Beginning, Known};
 use super::upstream::{Host, Upstream};
 use crate::auth::secret::Secret;
-use crate::catalog::queries::{BASELINE, DEFAULTS};
-use crate::catalog::{Baseline, DefaultsWatch};
+use crate::catalog::Baseline;
+use crate::catalog::queries::BASELINE;
 use crate::net::stream::{Peer, Stream};
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, ProfileId};
@@ -35,46 +35,6 @@ pub struct Source {
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
     pub hasher: RandomState,
-}
-
-/// What servers of each profile start with, as the last one told.
-#[derive(Debug, Default)]
-pub struct Known {
-    profiles: Mutex<Vec<(ProfileId, Beginning)>>,
-    defaults: Mutex<DefaultsWatch>,
-}
-
-/// What a session begins with.
-#[derive(Clone, Debug, Default)]
-struct Beginning {
-    params: Params,
-    baseline: Arc<Baseline>,
-    /// Of what roles and databases set, when `baseline` was read.
-    defaults: Option<Box<str>>,
-}
-
-/// Profiles whose parameters are kept; the oldest is forgotten, and learned again when a server opens.
-const KEPT: usize = 256;
-
-impl Known {
-    /// The parameters that a server of this profile reports.
-    pub fn params(&self, profile: ProfileId) -> Option<Params> {
-        self.beginning(profile).map(|known| known.params)
-    }
-
-    fn beginning(&self, profile: ProfileId) -> Option<Beginning> {
-        let profiles = self.profiles.lock();
-        profiles.iter().find(|(known, _)| *known == profile).map(|(_, known)| known.clone())
-    }
-
-    fn learn(&self, profile: ProfileId, beginning: Beginning) {
-        let mut profiles = self.profiles.lock();
-        profiles.retain(|(known, _)| *known != profile);
-        if profiles.len() == KEPT {
-            profiles.remove(0);
-        }
-        profiles.push((profile, beginning));
-    }
 }
 
 impl Source {
@@ -144,12 +104,12 @@ impl Source {
         connection: &mut Connection,
         profile: ProfileId,
     ) -> Result<Beginning, OpenError> {
-        let defaults = self.defaults(connection).await?;
+        let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await.map_err(unread)?;
         let known = self.known.beginning(profile);
         if let Some(same) = known.clone().filter(|known| known.defaults == defaults) {
             return Ok(same);
         }
-        let rows = ask(connection, BASELINE).await?;
+        let rows = connection.ask(BASELINE).await.map_err(unread)?;
         let values = rows.iter().filter_map(|row| match row.as_slice() {
             [Some(name), value] => Some((&**name, value.as_deref())),
             _ => None,
@@ -160,29 +120,16 @@ impl Source {
             // Its clients logged in before the defaults were changed.
             Some(known) => {
                 if let Some(sql) = known.baseline.to_restore_from(&baseline) {
-                    ask(connection, &sql).await?;
+                    connection.ask(&sql).await.map_err(unread)?;
                 }
                 Ok(known)
             }
         }
     }
-
-    /// The fingerprint of what roles and databases set; notices a change that no client of ours was seen to make.
-    async fn defaults(&self, connection: &mut Connection) -> Result<Option<Box<str>>, OpenError> {
-        let mut rows = ask(connection, DEFAULTS).await?;
-        let fingerprint = rows.pop().and_then(|mut row| row.pop()?);
-        if self.known.defaults.lock().differs(fingerprint.as_deref()) {
-            self.shared.epochs.defaults_changed();
-        }
-        Ok(fingerprint)
-    }
 }
 
-async fn ask(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, OpenError> {
-    connection.ask(sql).await.map_err(|error| OpenError {
-        kind: OpenErrorKind::Unreachable,
-        text: format!("reading the settings: {error}"),
-    })
+fn unread(error: AskError) -> OpenError {
+    OpenError { kind: OpenErrorKind::Unreachable, text: format!("reading the settings: {error}") }
 }
 
 fn open_error(error: &ConnectError) -> OpenError {

@@ -112,3 +112,27 @@ fn n114_who_is_in_stays_as_on_a_direct_connection() {
     drop(inside);
     is_out(&house, "28000");
 }
+
+#[test]
+fn n41_defaults_that_are_changed_elsewhere_reach_new_clients() {
+    let house = House::with(1, "timeouts.catalog_check = '20ms'");
+    let mut old = house.client();
+    assert_eq!(old.value("show work_mem"), "4MB");
+    house.director().ask(&format!("alter database {} set work_mem = '66MB'", house.database));
+    eventually("a new client has it", || house.client().value("show work_mem") == "66MB");
+    assert_eq!(old.value("show work_mem"), "4MB");
+    drop(old);
+    house.all_is_well();
+}
+
+#[test]
+fn n114_who_is_shut_out_elsewhere_is_out() {
+    let settings = "users.bob.password = 'builder'\ntimeouts.catalog_check = '20ms'";
+    let house = House::of(Recipe::default(), 2, settings);
+    let mut director = house.director();
+    director.ask("create role bob login password 'builder'");
+    bob(&house).expect("a login").ask("select 1");
+    director.ask("alter role bob nologin");
+    eventually("he is refused", || bob(&house).is_err());
+    is_out(&house, "28000");
+}
