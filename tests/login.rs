@@ -127,11 +127,11 @@ fn unprivileged() -> Option<(u32, u32)> {
 
 fn upstream(hosts: Vec<Host>) -> Upstream {
     let allowed = AllowedMethods { md5: true, cleartext: true };
-    Upstream { hosts, database: None, user: None, password: None, parameters: Vec::new(), allowed }
+    Upstream { hosts, allowed, ..Upstream::default() }
 }
 
 fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret>) -> Target<'a> {
-    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0 }
+    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0, tls: None }
 }
 
 fn soon() -> Instant {

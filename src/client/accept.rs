@@ -105,7 +105,7 @@ async fn first_packet(stream: &mut Stream) -> Result<Request, Stop> {
 
 /// A request for encryption must be the last word before its answer: what comes behind it in plain text could be
 /// taken for something that was encrypted.
-fn nothing_behind(stream: &Stream) -> Result<(), Stop> {
+fn nothing_behind(stream: &mut Stream) -> Result<(), Stop> {
     match stream.try_read(&mut [0]) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Ok(0) | Err(_) => Err(Stop::Gone),

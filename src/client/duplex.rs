@@ -121,9 +121,17 @@ impl Duplex<'_> {
         self.lanes.worked
             && self.server.ledger.is_at_rest()
             && self.server.ledger.cancels.load(Ordering::Relaxed) == 0
-            && !self.lanes.up.has_output()
+            && !self.owes_server()
             && !self.lanes.up.is_passing()
             && self.lanes.down.is_between_messages()
+    }
+
+    fn owes_server(&self) -> bool {
+        self.lanes.up.has_output() || self.server.stream.is_sending()
+    }
+
+    fn owes_client(&self) -> bool {
+        self.lanes.down.has_output() || self.stream.is_sending()
     }
 }
 
@@ -171,7 +179,7 @@ impl Duplex<'_> {
 
     /// A server that takes nothing any more is found gone when it is read.
     fn write_server(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.lanes.up.has_output() {
+        if !self.owes_server() {
             return false;
         }
         matches!(poll_write(&mut self.server.stream, cx, &mut self.lanes.up), Poll::Ready(Ok(_)))
@@ -211,7 +219,7 @@ impl Duplex<'_> {
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.lanes.down.has_output() {
+        if !self.owes_client() {
             return Ok(false);
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
@@ -274,10 +282,10 @@ impl Duplex<'_> {
         }
         cancels.fetch_add(1, Ordering::Relaxed);
         self.counters.cancels_sent.inc();
-        let (card, host, connector) =
-            (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
+        let (card, route, connector) =
+            (self.card.clone(), self.server.route.clone(), self.server.connector.clone());
         tokio::spawn(async move {
-            if let Err(error) = cancel::send(&connector.dialer, &host, &key).await {
+            if let Err(error) = cancel::send(&connector.dialer, &route, &key).await {
                 tracing::warn!(%error, "cancel request failed");
             }
             cancels.fetch_sub(1, Ordering::Release);
@@ -290,7 +298,7 @@ impl Duplex<'_> {
         let owed = !self.server.ledger.replies.is_empty();
         // A client that asks no more can't send the rest of a message, or the Sync that an unfinished batch needs.
         let unfinished = self.lanes.up.is_passing() || !self.server.ledger.replies.awaits_ready();
-        if self.half_open.is_closed() && unfinished && !self.lanes.down.has_output() {
+        if self.half_open.is_closed() && unfinished && !self.owes_client() {
             return Err(End::ClientGone);
         }
         if self.half_open.is_closed() && self.lanes.down.is_between_messages() {
@@ -299,7 +307,7 @@ impl Duplex<'_> {
         let doing = Doing {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
-            stalled: self.lanes.down.has_output(),
+            stalled: self.owes_client(),
             resting: false,
         };
         match self.clock.poll(cx, self.deadlines, doing) {
@@ -342,7 +350,8 @@ pub(super) fn poll_read(
     Poll::Ready(Ok(count))
 }
 
-/// Writes once what a lane has to say; made bytes and the run behind them in one call.
+/// Writes once what a lane has to say, made bytes and the run behind them in one call; or sends on what an earlier
+/// write has left.
 pub(super) fn poll_write(
     stream: &mut Stream,
     cx: &mut Context<'_>,
@@ -350,6 +359,7 @@ pub(super) fn poll_write(
 ) -> Poll<io::Result<usize>> {
     let stream = Pin::new(stream);
     let written = match lane.output() {
+        ([], []) => return stream.poll_flush(cx).map_ok(|()| 0),
         (made, []) => stream.poll_write(cx, made),
         ([], run) => stream.poll_write(cx, run),
         (made, run) => stream.poll_write_vectored(cx, &[IoSlice::new(made), IoSlice::new(run)]),

@@ -15,6 +15,7 @@ use super::limits::ClientLimits;
 use super::login::Rules;
 use crate::auth::secret::Secret;
 use crate::meter::counters::Counters;
+use crate::net::tls::outbound::Outbound;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
@@ -29,6 +30,7 @@ use crate::session::statements::shared::Registry as Statements;
 #[derive(Clone, Debug)]
 pub struct Database {
     pub upstream: Arc<Upstream>,
+    pub tls: Option<Arc<Outbound>>,
     pub pool: PoolSettings,
 }
 
@@ -161,6 +163,7 @@ impl House {
             shared: shared.clone(),
             known: known.clone(),
             hasher: self.hasher.clone(),
+            tls: found.tls.clone(),
             upstream,
         }
     }

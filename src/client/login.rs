@@ -109,7 +109,7 @@ async fn authenticate(
 ) -> Result<Authenticated, Stop> {
     let mut seed = Seed::default();
     getrandom::fill(&mut seed).map_err(|_| Fault::Internal)?;
-    let mut turn = rules.roster.login(user, seed);
+    let mut turn = rules.roster.login(user, seed, None);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -163,12 +163,12 @@ pub async fn turn_away(mut stream: Stream, owed: Vec<u8>, fault: &Fault) {
         stream.shutdown().await
     });
     if matches!(told.await, Ok(Ok(()))) {
-        drop_what_came(&stream);
+        drop_what_came(&mut stream);
     }
 }
 
 /// Closing a socket with bytes unread resets it, which may take the farewell away from its reader.
-fn drop_what_came(stream: &Stream) {
+fn drop_what_came(stream: &mut Stream) {
     let mut scrap = [0; 4_096];
     let mut dropped = 0;
     while dropped < MAX_DROPPED {

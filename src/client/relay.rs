@@ -162,7 +162,7 @@ impl Client {
     pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             self.hear_at_rest()?;
-            if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
+            if self.owes_answer() {
                 ready!(self.poll_flush(cx))?;
             }
             match self.beginning().map_err(End::Fault)? {
@@ -237,7 +237,8 @@ impl Client {
 
     /// Writes what is left of the last answer.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        while let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.down.has_output()) {
+        while self.owes_answer() {
+            let lanes = self.lanes.get_or_insert_with(Working::take);
             match poll_write(&mut self.stream, cx, &mut lanes.down) {
                 Poll::Ready(Ok(_)) => self.clock.client_reads(),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
@@ -245,6 +246,10 @@ impl Client {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn owes_answer(&self) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) || self.stream.is_sending()
     }
 
     fn hear_at_rest(&mut self) -> Result<(), End> {

@@ -149,6 +149,7 @@ fn database(name: &str, keys: &DatabaseKeys, hosts: Vec<Host>, pool: PoolSetting
             md5: keys.allow_md5.unwrap_or_default(),
             cleartext: keys.allow_cleartext.unwrap_or_default(),
         },
+        ..Upstream::default()
     };
     let exact = (name != WILDCARD).then(|| name.to_owned());
     let probe = upstream.database.clone().or(named).or(exact);

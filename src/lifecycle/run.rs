@@ -153,6 +153,7 @@ fn count_panics(house: &Arc<House>) {
 fn databases(plan: &Plan) -> Databases {
     let database = |database: &config::Database| Database {
         upstream: Arc::new(database.upstream.clone()),
+        tls: None,
         pool: database.pool.clone(),
     };
     Databases {

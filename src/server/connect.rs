@@ -11,17 +11,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::derive::Deriver;
-use super::upstream::{Host, Upstream};
+use super::encrypt::{Answer, EncryptError, encrypt};
+use super::upstream::{Host, SessionAttrs, Upstream};
 use crate::auth::respond::{Account, Refusal, Reply, Responder};
 use crate::auth::scram::{Derivation, Seed};
 use crate::auth::secret::Secret;
 use crate::net::dial::{Dialer, share};
-use crate::net::stream::Stream;
+use crate::net::stream::{Peer, Stream};
+use crate::net::tls::outbound::{Mode, Outbound, Way};
 use crate::wire::authentication::Authentication;
 use crate::wire::error::ErrorFields;
 use crate::wire::read;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::startup::{CancelKey, read_negotiation, write_startup};
+use crate::wire::tag::frontend;
+use crate::wire::write;
 
 /// The longest message of a server that logs us in, in bytes.
 const MAX_MESSAGE: usize = 64 << 10;
@@ -51,6 +55,24 @@ pub struct Target<'a> {
     pub profile: &'a [(String, String)],
     /// The minor version of protocol 3 to ask for: 0 or 2. A server may settle on less.
     pub minor: u16,
+    /// `None`: plain text only.
+    pub tls: Option<&'a Outbound>,
+}
+
+/// How one server is reached, and not another one of the same name: a cancel request must go there.
+#[derive(Clone, Debug)]
+pub struct Route {
+    pub host: Host,
+    /// `None`: in plain text.
+    pub way: Option<Way>,
+}
+
+/// A new connection, before its first message.
+struct Line {
+    stream: Stream,
+    route: Route,
+    /// The hash of the server's certificate.
+    end_point: Option<Vec<u8>>,
 }
 
 /// A connection that is logged in; nothing was read behind its ReadyForQuery.
@@ -63,6 +85,7 @@ pub struct Established {
     pub key: Option<CancelKey>,
     /// The minor version of protocol 3 that is spoken.
     pub minor: u16,
+    pub route: Route,
 }
 
 #[derive(Debug, Error)]
@@ -80,15 +103,33 @@ pub enum ConnectError {
     Auth(#[from] Refusal),
     #[error("protocol violation by the server: {0}")]
     Protocol(&'static str),
+    #[error(
+        "the server offers no TLS, which is needed for a host that isn't this machine unless the URL says \
+         sslmode=disable or tls.server.mode is less strict"
+    )]
+    NoTls,
+    #[error("TLS to the server: {0}")]
+    Tls(#[from] EncryptError),
+    #[error("the server is not what target_session_attrs demands")]
+    Unfit,
 }
 
 impl ConnectError {
     /// Whether another host of the same upstream may do better. As libpq decides it.
     fn is_about_the_host(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Timeout => true,
+            Self::Unreachable(_) | Self::Timeout | Self::NoTls | Self::Tls(_) | Self::Unfit => true,
             Self::Refused { sqlstate, .. } => *sqlstate == SqlState::CANNOT_CONNECT_NOW,
             Self::Auth(_) | Self::Protocol(_) => false,
+        }
+    }
+
+    /// Whether the same host may take us with encryption, or without: as `pg_hba.conf` has it, or for lack of TLS.
+    fn is_about_encryption(&self) -> bool {
+        match self {
+            Self::Refused { sqlstate, .. } => *sqlstate == SqlState::INVALID_AUTHORIZATION,
+            Self::NoTls | Self::Tls(_) => true,
+            _ => false,
         }
     }
 }
@@ -99,6 +140,22 @@ impl Connector {
     /// # Errors
     /// The last host's.
     pub async fn connect(&self, target: &Target<'_>, deadline: Instant) -> Result<Established, ConnectError> {
+        match target.upstream.attrs {
+            SessionAttrs::PreferStandby => match self.first(target, SessionAttrs::Standby, deadline).await {
+                Err(ConnectError::Unfit) => self.first(target, SessionAttrs::Any, deadline).await,
+                outcome => outcome,
+            },
+            attrs => self.first(target, attrs, deadline).await,
+        }
+    }
+
+    /// The first host that takes us and has these attributes.
+    async fn first(
+        &self,
+        target: &Target<'_>,
+        attrs: SessionAttrs,
+        deadline: Instant,
+    ) -> Result<Established, ConnectError> {
         let hosts = &target.upstream.hosts;
         let attempts = u32::try_from(hosts.len()).unwrap_or(u32::MAX);
         let mut last = ConnectError::Unreachable(io::ErrorKind::NotFound.into());
@@ -106,6 +163,10 @@ impl Connector {
             let deadline = share(deadline, left);
             let attempt = timeout_at(deadline, self.attempt(host, target, deadline));
             match attempt.await.unwrap_or(Err(ConnectError::Timeout)) {
+                Ok(established) if !attrs.fit(&established.parameters) => {
+                    established.leave().await;
+                    last = ConnectError::Unfit;
+                }
                 Err(error) if error.is_about_the_host() => last = error,
                 outcome => return outcome,
             }
@@ -119,27 +180,99 @@ impl Connector {
         target: &Target<'_>,
         deadline: Instant,
     ) -> Result<Established, ConnectError> {
-        let dialled = match host {
-            Host::Tcp { name, port } => self.dialer.tcp(name, *port, deadline).await,
-            Host::Unix { directory, port } => self.dialer.unix(directory, *port, deadline).await,
+        let plain = || self.plain(host, target, deadline);
+        let (Host::Tcp { name, .. }, Some(tls)) = (host, target.tls) else { return plain().await };
+        let mode = tls.mode_for(name);
+        let encrypted = async || {
+            let way = tls.way(name).map_err(EncryptError::from)?;
+            self.encrypted(host, way, mode, target, deadline).await
         };
-        match dialled {
-            Ok(stream) => log_in(stream, target, &self.deriver).await,
-            Err(error) if error.kind() == io::ErrorKind::TimedOut => Err(ConnectError::Timeout),
-            Err(error) => Err(error.into()),
+        match mode {
+            Mode::Disable => plain().await,
+            Mode::Allow => match plain().await {
+                Err(first) if first.is_about_encryption() => match encrypted().await {
+                    Err(ConnectError::NoTls) => Err(first),
+                    outcome => outcome,
+                },
+                outcome => outcome,
+            },
+            Mode::Prefer => match encrypted().await {
+                Err(first) if first.is_about_encryption() => plain().await,
+                outcome => outcome,
+            },
+            Mode::Require | Mode::VerifyCa | Mode::VerifyFull => encrypted().await,
         }
+    }
+
+    async fn plain(
+        &self,
+        host: &Host,
+        target: &Target<'_>,
+        deadline: Instant,
+    ) -> Result<Established, ConnectError> {
+        let stream = self.dial(host, deadline).await?;
+        let route = Route { host: reached(host, &stream), way: None };
+        log_in(Line { stream, route, end_point: None }, target, &self.deriver).await
+    }
+
+    async fn encrypted(
+        &self,
+        host: &Host,
+        way: Way,
+        mode: Mode,
+        target: &Target<'_>,
+        deadline: Instant,
+    ) -> Result<Established, ConnectError> {
+        let stream = self.dial(host, deadline).await?;
+        let route = |way| Route { host: reached(host, &stream), way };
+        let (encrypted, plain) = (route(Some(way.clone())), route(None));
+        let Stream::Tcp(socket) = stream else { return Err(ConnectError::NoTls) };
+        let answer = encrypt(socket, &way).await;
+        let (stream, route, end_point) = match answer? {
+            Answer::Encrypted(stream, end_point) => (stream, encrypted, end_point),
+            Answer::Refused(socket) if mode == Mode::Prefer => (socket.into(), plain, None),
+            Answer::Refused(_) => return Err(ConnectError::NoTls),
+        };
+        log_in(Line { stream, route, end_point }, target, &self.deriver).await
+    }
+
+    async fn dial(&self, host: &Host, deadline: Instant) -> Result<Stream, ConnectError> {
+        host.dial(&self.dialer, deadline).await.map_err(|error| match error.kind() {
+            io::ErrorKind::TimedOut => ConnectError::Timeout,
+            _ => error.into(),
+        })
     }
 }
 
-async fn log_in(stream: Stream, target: &Target<'_>, deriver: &Deriver) -> Result<Established, ConnectError> {
+/// The place behind the connection, not another address of its name.
+fn reached(host: &Host, stream: &Stream) -> Host {
+    match stream.peer() {
+        Peer::Tcp(address) => Host::Tcp { name: address.ip().to_string(), port: address.port() },
+        _ => host.clone(),
+    }
+}
+
+impl Established {
+    /// Says goodbye to a server that isn't used.
+    async fn leave(mut self) {
+        let mut terminate = Vec::new();
+        write::bare(&mut terminate, frontend::TERMINATE);
+        // It ends either way.
+        let _ = self.stream.write_all(&terminate).await;
+        let _ = self.stream.shutdown().await;
+    }
+}
+
+async fn log_in(line: Line, target: &Target<'_>, deriver: &Deriver) -> Result<Established, ConnectError> {
+    let Line { stream, route, end_point } = line;
     let mut server = Stranger { stream, read: BytesMut::new(), heard: 0 };
     let mut startup = Vec::new();
     let parameters = startup_parameters(target);
     let parameters = parameters.iter().map(|(name, value)| (*name, value.as_str()));
     write_startup(&mut startup, target.minor, parameters);
     server.stream.write_all(&startup).await?;
-    let minor = authenticate(&mut server, target, deriver).await?;
-    get_ready(server, minor).await
+    let minor = authenticate(&mut server, target, end_point.as_deref(), deriver).await?;
+    get_ready(server, minor, route).await
 }
 
 /// The startup parameters, each name once. Settings are named in any case, `user` and `database` in this one
@@ -168,11 +301,19 @@ fn user<'a>(target: &Target<'a>) -> &'a str {
 async fn authenticate(
     server: &mut Stranger,
     target: &Target<'_>,
+    end_point: Option<&[u8]>,
     deriver: &Deriver,
 ) -> Result<u16, ConnectError> {
     let password = target.password.or(target.upstream.password.as_ref());
     let allowed = target.upstream.allowed;
-    let account = Account { user: user(target), password, md5: allowed.md5, cleartext: allowed.cleartext };
+    let account = Account {
+        user: user(target),
+        password,
+        md5: allowed.md5,
+        cleartext: allowed.cleartext,
+        channel_binding: target.upstream.channel_binding,
+        end_point,
+    };
     let mut seed = Seed::default();
     getrandom::fill(&mut seed).map_err(|_| io::Error::other("no randomness"))?;
     let mut responder = Responder::new(account, seed);
@@ -207,7 +348,7 @@ async fn authenticate(
 }
 
 /// From AuthenticationOk to ReadyForQuery.
-async fn get_ready(mut server: Stranger, minor: u16) -> Result<Established, ConnectError> {
+async fn get_ready(mut server: Stranger, minor: u16, route: Route) -> Result<Established, ConnectError> {
     let mut parameters: Vec<(String, String)> = Vec::new();
     let mut key = None;
     loop {
@@ -230,7 +371,7 @@ async fn get_ready(mut server: Stranger, minor: u16) -> Result<Established, Conn
             }
             b'N' => {}
             b'Z' if body.as_ref() == b"I" && server.read.is_empty() => {
-                return Ok(Established { stream: server.stream, parameters, key, minor });
+                return Ok(Established { stream: server.stream, parameters, key, minor, route });
             }
             b'Z' => return Err(ConnectError::Protocol("not idle, or not silent, after login")),
             _ => return Err(ConnectError::Protocol("message out of order after authentication")),

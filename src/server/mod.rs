@@ -5,6 +5,7 @@ pub mod cancel;
 pub mod connect;
 pub mod connection;
 pub mod derive;
+pub mod encrypt;
 pub mod keeper;
 pub mod lease;
 pub mod lend;

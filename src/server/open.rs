@@ -9,11 +9,11 @@ use tokio::time::Instant;
 
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
-use super::upstream::{Host, Upstream};
+use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
 use crate::catalog::queries::BASELINE;
-use crate::net::stream::{Peer, Stream};
+use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, ProfileId};
 use crate::session::exchange::Shared;
@@ -25,6 +25,8 @@ use crate::wire::sqlstate::SqlState;
 pub struct Source {
     pub connector: Arc<Connector>,
     pub upstream: Arc<Upstream>,
+    /// `None`: plain text only.
+    pub tls: Option<Arc<Outbound>>,
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
@@ -84,6 +86,7 @@ impl Source {
             password: self.password.as_ref(),
             profile: &parameters,
             minor: 0,
+            tls: self.tls.as_deref(),
         };
         let deadline = Instant::now() + self.connect_timeout;
         let established =
@@ -102,26 +105,16 @@ impl Source {
             params.set(name, value, &self.hasher);
         }
         let plain = self.shared.settings.plain().clone();
-        let host = self.reached(&established.stream);
         let login_user = params.get("session_authorization").unwrap_or(&self.user).into();
         Connection {
             stream: established.stream,
             ledger: Ledger::new(params, self.hasher.clone(), self.statements, plain),
             key: established.key,
-            host,
+            route: established.route,
             connector: self.connector.clone(),
             notifications: Vec::new(),
             baseline: Arc::default(),
             login_user,
-        }
-    }
-
-    /// The place behind the connection: a cancel must go to the very server, not to another address of a name.
-    fn reached(&self, stream: &Stream) -> Host {
-        let unix = || self.upstream.hosts.iter().find(|host| matches!(host, Host::Unix { .. }));
-        match stream.peer() {
-            Peer::Tcp(address) => Host::Tcp { name: address.ip().to_string(), port: address.port() },
-            _ => unix().unwrap_or(&self.upstream.hosts[0]).clone(),
         }
     }
 
@@ -153,6 +146,9 @@ fn open_error(error: &ConnectError) -> OpenError {
         }
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
+        | ConnectError::NoTls
+        | ConnectError::Tls(_)
+        | ConnectError::Unfit
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
         ConnectError::Auth(_) => OpenErrorKind::Rejected(SqlState::INVALID_AUTHORIZATION),

@@ -281,6 +281,11 @@ pub fn write_startup<'a>(
     });
 }
 
+/// Appends an SSLRequest.
+pub fn write_ssl_request(out: &mut Vec<u8>) {
+    with_length(out, |out| out.extend_from_slice(&SSL.to_be_bytes()));
+}
+
 /// Appends BackendKeyData. The secret has a length of [`SECRET_LEN`].
 pub fn write_key(out: &mut Vec<u8>, pid: i32, secret: &[u8]) {
     out.push(b'K');
