@@ -10,7 +10,9 @@ use dashmap::DashMap;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
 use crate::auth::roster::{BadVerifier, Roster};
@@ -49,6 +51,8 @@ enum StartError {
     Signals(std::io::Error),
     #[error(transparent)]
     Verifier(#[from] BadVerifier),
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
 }
@@ -97,7 +101,8 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             readiness: Arc::new(Readiness::new(plan.http.ready_needs_upstream)),
             ..Strings::default()
         };
-        let house = Arc::new(build(&plan, &strings)?);
+        let certificates = Certificates::read(&plan)?;
+        let house = Arc::new(build(&plan, &strings, &certificates)?);
         count_panics(&house);
         let mut signals = Signals::listen().map_err(StartError::Signals)?;
         let _http = open_http(&plan, &house, &strings, log)?;
@@ -106,33 +111,41 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
+        tokio::spawn(certificates.watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
     })
 }
 
-fn build(plan: &Plan, strings: &Strings) -> Result<House, StartError> {
+fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<House, StartError> {
     let mut instance_secret = [0; 32];
     getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
+    let counters = Arc::new(Counters::default());
     let rules = Rules {
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         deriver: deriver.clone(),
         timeout: plan.deadlines.login,
+        tls: certificates.inbound.clone(),
+        counters: counters.clone(),
     };
     let readiness = strings.readiness.clone();
     Ok(House {
         entrance: Entrance::new(plan.client_limits.max_logins),
         rules,
         registry: Registry::default(),
-        databases: databases(plan),
+        databases: databases(plan, certificates),
         passwords: plan.users.secrets.clone(),
         pools: Pools::new(plan.totals.clone()),
-        connector: Arc::new(Connector { dialer: Dialer::new(TcpOptions::default()), deriver }),
+        connector: Arc::new(Connector {
+            dialer: Dialer::new(TcpOptions::default()),
+            deriver,
+            counters: counters.clone(),
+        }),
         limits: plan.client_limits.clone(),
         deadlines: plan.deadlines.clone(),
-        counters: Arc::new(Counters::default()),
+        counters,
         on_upstream: Arc::new(move |answers| readiness.upstream(answers)),
         clients: AtomicU32::new(0),
         draining: strings.drain.clone(),
@@ -150,10 +163,10 @@ fn count_panics(house: &Arc<House>) {
     }));
 }
 
-fn databases(plan: &Plan) -> Databases {
+fn databases(plan: &Plan, certificates: &Certificates) -> Databases {
     let database = |database: &config::Database| Database {
         upstream: Arc::new(database.upstream.clone()),
-        tls: None,
+        tls: certificates.outbound(&database.name),
         pool: database.pool.clone(),
     };
     Databases {

@@ -3,7 +3,7 @@
 //! One value of [`Counters`] exists per process; whoever counts is handed a reference to it. Each field has one
 //! row in [`super::table`].
 
-use super::cell::{Counter, Gauge, Histogram, Tally};
+use super::cell::{Counter, Gauge, Histogram, Latest, Tally};
 use crate::wire::fault::Fault;
 use crate::wire::sqlstate::SqlState;
 
@@ -54,6 +54,20 @@ label! {
         Timeout = "timeout",
         /// The client went away, or the process did.
         Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// Whether something was done.
+    pub enum Done {
+        Ok = "ok",
+        Failed = "failed",
+    }
+}
+
+impl Done {
+    pub fn of<T, E>(outcome: &Result<T, E>) -> Self {
+        if outcome.is_ok() { Self::Ok } else { Self::Failed }
     }
 }
 
@@ -134,6 +148,14 @@ pub struct Counters {
     /// A server's answer that the reply queue did not await. Must stay 0.
     pub protocol_desyncs: Counter,
     pub panics: Counter,
+    /// TLS handshakes of clients and with servers.
+    pub client_handshakes: Tally,
+    pub server_handshakes: Tally,
+    /// Attempts to take new certificates over.
+    pub certificate_reloads: Tally,
+    /// When certificates end, in seconds since the epoch; 0 without one.
+    pub client_certificate_end: Latest,
+    pub server_certificate_end: Latest,
     pub log_lines_dropped: Counter,
 }
 
@@ -153,6 +175,11 @@ impl Default for Counters {
             cancels_dropped: Counter::default(),
             protocol_desyncs: Counter::default(),
             panics: Counter::default(),
+            client_handshakes: Tally::new(Done::LABELS),
+            server_handshakes: Tally::new(Done::LABELS),
+            certificate_reloads: Tally::new(Done::LABELS),
+            client_certificate_end: Latest::default(),
+            server_certificate_end: Latest::default(),
             log_lines_dropped: Counter::default(),
         }
     }

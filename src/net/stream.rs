@@ -67,10 +67,9 @@ impl Stream {
 
     /// Who is at the other end.
     pub fn peer(&self) -> Peer {
-        let tcp = |socket: &TcpStream| socket.peer_addr().map_or(Peer::Gone, Peer::Tcp);
         match self {
-            Self::Tcp(socket) => tcp(socket),
-            Self::Tls(tls) => tcp(tls.socket()),
+            Self::Tcp(socket) => Peer::of(socket),
+            Self::Tls(tls) => Peer::of(tls.socket()),
             Self::Unix(_) => Peer::Unix,
         }
     }
@@ -88,6 +87,12 @@ pub enum Peer {
     Unix,
     /// It went away before we could ask for its address.
     Gone,
+}
+
+impl Peer {
+    pub fn of(socket: &TcpStream) -> Self {
+        socket.peer_addr().map_or(Self::Gone, Self::Tcp)
+    }
 }
 
 impl fmt::Display for Peer {

@@ -4,6 +4,7 @@
 //! an error of any kind drops the connection. Source: PostgreSQL documentation, "Message Flow", "Start-up".
 
 use std::io;
+use std::sync::Arc;
 
 use bytes::{Buf, BytesMut};
 use thiserror::Error;
@@ -16,6 +17,7 @@ use super::upstream::{Host, SessionAttrs, Upstream};
 use crate::auth::respond::{Account, Refusal, Reply, Responder};
 use crate::auth::scram::{Derivation, Seed};
 use crate::auth::secret::Secret;
+use crate::meter::counters::{Counters, Done};
 use crate::net::dial::{Dialer, share};
 use crate::net::stream::{Peer, Stream};
 use crate::net::tls::outbound::{Mode, Outbound, Way};
@@ -38,7 +40,8 @@ const MAX_ERROR_TEXT: usize = 1_000;
 #[derive(Debug)]
 pub struct Connector {
     pub dialer: Dialer,
-    pub deriver: std::sync::Arc<Deriver>,
+    pub deriver: Arc<Deriver>,
+    pub counters: Arc<Counters>,
 }
 
 /// What to connect to, and as whom.
@@ -228,6 +231,9 @@ impl Connector {
         let (encrypted, plain) = (route(Some(way.clone())), route(None));
         let Stream::Tcp(socket) = stream else { return Err(ConnectError::NoTls) };
         let answer = encrypt(socket, &way).await;
+        if !matches!(answer, Ok(Answer::Refused(_))) {
+            self.counters.server_handshakes.inc(Done::of(&answer).text());
+        }
         let (stream, route, end_point) = match answer? {
             Answer::Encrypted(stream, end_point) => (stream, encrypted, end_point),
             Answer::Refused(socket) if mode == Mode::Prefer => (socket.into(), plain, None),

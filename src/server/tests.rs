@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::lease::Lease;
 use super::lend::{Backend, Blueprint, Pool};
 use super::pools::Pools;
-use super::upstream::{AllowedMethods, Upstream};
+use super::upstream::Upstream;
 use crate::pool::accounts::Tally;
 use crate::pool::core::Refusal;
 use crate::pool::health::{OpenError, OpenErrorKind};

@@ -127,28 +127,35 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, FileError> {
 #[derive(Debug)]
 pub(super) struct Watched {
     paths: Vec<PathBuf>,
-    seen: Mutex<[u8; 32]>,
+    taken: Mutex<Content>,
 }
+
+/// The digest of what is in files, and of who may read it.
+type Content = [u8; 32];
 
 impl Watched {
     pub(super) fn new(paths: impl IntoIterator<Item = Option<PathBuf>>) -> Self {
         let paths: Vec<_> = paths.into_iter().flatten().collect();
-        let seen = Mutex::new(digest(&paths));
-        Self { paths, seen }
+        let taken = Mutex::new(digest(&paths));
+        Self { paths, taken }
     }
 
-    /// Whether they hold something else than when we looked last.
-    pub(super) fn have_changed(&self) -> bool {
-        let now = digest(&self.paths);
-        std::mem::replace(&mut *self.seen.lock(), now) != now
+    /// What they hold, if it isn't what was taken over last.
+    pub(super) fn changed(&self) -> Option<Content> {
+        Some(digest(&self.paths)).filter(|now| *now != *self.taken.lock())
+    }
+
+    pub(super) fn took(&self, content: Content) {
+        *self.taken.lock() = content;
     }
 }
 
 /// A file that can't be read counts as one that is empty.
-fn digest(paths: &[PathBuf]) -> [u8; 32] {
+fn digest(paths: &[PathBuf]) -> Content {
     let mut digest = Sha256::new();
     for path in paths {
         let content = Zeroizing::new(fs::read(path).unwrap_or_default());
+        digest.update(fs::metadata(path).map_or(0, |file| file.mode()).to_be_bytes());
         digest.update(content.len().to_be_bytes());
         digest.update(&*content);
     }

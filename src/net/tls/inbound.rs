@@ -98,15 +98,14 @@ impl Inbound {
     /// # Errors
     /// What [`Inbound::new`] refuses, and a certificate that isn't valid now. The old one stays.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        if !self.watched.have_changed() {
-            return Ok(false);
-        }
+        let Some(content) = self.watched.changed() else { return Ok(false) };
         let new = Served::read(&self.settings)?;
         if !new.validity.covers(SystemTime::now()) {
             let path = self.settings.cert_file.as_ref().map(|path| path.display().to_string());
             return Err(TlsError::NotValidNow { path: path.unwrap_or_default() });
         }
         self.served.store(Arc::new(new));
+        self.watched.took(content);
         Ok(true)
     }
 

@@ -149,9 +149,7 @@ impl Outbound {
 
     /// As [`super::inbound::Inbound::reload`]. Connections that exist are not touched.
     pub fn reload(&self) -> Result<bool, TlsError> {
-        if !self.watched.have_changed() {
-            return Ok(false);
-        }
+        let Some(content) = self.watched.changed() else { return Ok(false) };
         let modes = self.configs.load().iter().map(|(mode, _)| *mode).collect();
         let new = configure(&self.settings, modes)?;
         if let (Some(path), Some(validity)) = (&self.settings.cert_file, self.validity())
@@ -160,6 +158,7 @@ impl Outbound {
             return Err(TlsError::NotValidNow { path: path.display().to_string() });
         }
         self.configs.store(Arc::new(new));
+        self.watched.took(content);
         Ok(true)
     }
 

@@ -3,7 +3,6 @@
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::server::upstream::AllowedMethods;
 
 fn upstream() -> Upstream {
     Upstream::default()
