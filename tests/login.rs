@@ -167,7 +167,8 @@ async fn message(stream: &mut Stream) -> Option<(u8, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_logged_in_to() {
     let cluster = Cluster::start();
-    let connector = Connector { dialer: Dialer::default(), deriver: Arc::new(Deriver::new(2)), counters: Arc::default() };
+    let connector =
+        Connector { dialer: Dialer::default(), deriver: Arc::new(Deriver::new(2)), counters: Arc::default() };
     each_method(&cluster, &connector).await;
     what_a_session_is_made_of(&cluster, &connector).await;
     hosts_in_order(&cluster, &connector).await;

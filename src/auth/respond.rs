@@ -161,9 +161,7 @@ impl<'a> Responder<'a> {
             ChannelBinding::Prefer | ChannelBinding::Require => self.account.end_point,
         };
         match (end_point, self.account.channel_binding) {
-            (Some(hash), _) if plus => {
-                Ok((Mechanism::ScramSha256Plus, Binding::EndPoint(hash.to_vec())))
-            }
+            (Some(hash), _) if plus => Ok((Mechanism::ScramSha256Plus, Binding::EndPoint(hash.to_vec()))),
             (_, ChannelBinding::Require) => Err(Refusal::NotBound),
             _ if !scram_sha_256 => Err(Refusal::NoMechanism),
             (Some(_), _) => Ok((Mechanism::ScramSha256, Binding::NotOffered)),

@@ -124,12 +124,7 @@ async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<He
 }
 
 /// `None`: it came to nothing. Who isn't understood can't be told.
-async fn shake_hands(
-    socket: TcpStream,
-    hello: Hello,
-    rules: &Rules,
-    deadline: Instant,
-) -> Option<Caller> {
+async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: Instant) -> Option<Caller> {
     let tls = rules.tls.as_ref()?;
     let (read, direct) = match hello {
         Hello::Asked => (Vec::new(), false),

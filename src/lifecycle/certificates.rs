@@ -45,7 +45,9 @@ impl Certificates {
         let inbound = Inbound::new(&plan.client_tls)
             .map_err(|error| CertificateError { whom: "clients".to_owned(), error })?;
         if inbound.as_ref().is_some_and(|inbound| !inbound.is_valid_now()) {
-            tracing::warn!("the certificate for clients is not valid now: those that verify it won't connect");
+            tracing::warn!(
+                "the certificate for clients is not valid now: those that verify it won't connect"
+            );
         }
         let mut outbound = HashMap::new();
         for database in plan.databases.iter() {

@@ -111,7 +111,10 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
-        tokio::spawn(certificates.watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?));
+        tokio::spawn(
+            certificates
+                .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
+        );
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())

@@ -9,6 +9,7 @@ pub mod encrypt;
 pub mod keeper;
 pub mod lease;
 pub mod lend;
+mod login;
 pub mod open;
 pub mod pools;
 pub mod upstream;

@@ -47,8 +47,14 @@ fn what_we_cannot_do_is_refused() {
 fn required_channel_binding_takes_nothing_less() {
     let secret = Secret::new("secret");
     let hear = |channel_binding, end_point, message| {
-        let account =
-            Account { user: "ann", password: Some(&secret), md5: true, cleartext: true, channel_binding, end_point };
+        let account = Account {
+            user: "ann",
+            password: Some(&secret),
+            md5: true,
+            cleartext: true,
+            channel_binding,
+            end_point,
+        };
         let mut out = Vec::new();
         match Responder::new(account, SEED).hear(message)? {
             Reply::Send(answer) => out.extend_from_slice(&answer),
@@ -89,7 +95,10 @@ fn f116_authentication_ok_before_the_servers_proof_is_a_failure() {
     // The server says Ok after so many steps of the exchange.
     for honest_steps in 1..=4 {
         let mut us = responder(Some(&secret), false, false);
-        let Ok(Reply::Send(first)) = us.hear(Authentication::Sasl { scram_sha_256: true, plus: false }) else { panic!() };
+        let Ok(Reply::Send(first)) = us.hear(Authentication::Sasl { scram_sha_256: true, plus: false })
+        else {
+            panic!()
+        };
         let mut last = Ok(());
         if honest_steps > 1 {
             let (_, client_first) = wire::read_sasl_initial(&first[5..]).unwrap();

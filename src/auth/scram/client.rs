@@ -7,8 +7,8 @@ use subtle::ConstantTimeEq;
 use super::keys::{Key, Keys};
 use super::verifier::Salting;
 use super::{
-    Binding, DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_NONCE, MAX_SALT, ScramError, Seed, attribute, auth_message,
-    check_nonce, decode, decode_key, encode, hmac, xor,
+    Binding, DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_NONCE, MAX_SALT, ScramError, Seed, attribute,
+    auth_message, check_nonce, decode, decode_key, encode, hmac, xor,
 };
 
 /// client-first is to be sent, server-first to be awaited.

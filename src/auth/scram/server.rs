@@ -4,7 +4,9 @@ use subtle::ConstantTimeEq;
 
 use super::keys::{Key, Keys};
 use super::verifier::{Salting, Verifier};
-use super::{Binding, ScramError, Seed, attribute, auth_message, check_nonce, decode_key, encode, hmac, sha256, xor};
+use super::{
+    Binding, ScramError, Seed, attribute, auth_message, check_nonce, decode_key, encode, hmac, sha256, xor,
+};
 
 /// After client-first: server-first is to be sent, client-final to be awaited.
 pub struct Server {

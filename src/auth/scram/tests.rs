@@ -38,7 +38,9 @@ fn both_roles_agree_on_the_right_password_only() {
     for (password, right) in [("pencil", true), ("pencil ", false), ("", false)] {
         let client = Client::start(&SEED, Binding::None);
         let verifier = Verifier::new(salting(), &keys("pencil"));
-        let server = Server::start(client.client_first().as_bytes(), &verifier.salting, &[7; 18], Channel::NotOffered).unwrap();
+        let server =
+            Server::start(client.client_first().as_bytes(), &verifier.salting, &[7; 18], Channel::NotOffered)
+                .unwrap();
         let challenge = client.server_first(server.server_first().as_bytes()).unwrap();
         assert_eq!(*challenge.salting(), salting());
         let (client_final, answered) = challenge.answer(&keys(password));
@@ -58,7 +60,8 @@ fn postgres_protocols_client_is_understood() {
         for password in ["pencil", "naïve\u{a0}pass\u{ad}word", "\u{7}bell", "x\u{221}unassigned"] {
             let verifier = Verifier::new(salting(), &keys(password));
             let mut client = ScramSha256::new(password.as_bytes(), channel_binding());
-            let server = Server::start(client.message(), &verifier.salting, &SEED, Channel::NotOffered).unwrap();
+            let server =
+                Server::start(client.message(), &verifier.salting, &SEED, Channel::NotOffered).unwrap();
             client.update(server.server_first().as_bytes()).unwrap();
             let verified = server.client_final(client.message()).unwrap().verify(&verifier).unwrap();
             client.finish(verified.server_final.as_bytes()).unwrap();
@@ -187,7 +190,8 @@ fn f115_a_client_must_finish_what_it_began() {
 
 #[test]
 fn f116_a_server_may_not_ask_for_anything() {
-    let hear = |message: &str| Client::start(&SEED, Binding::None).server_first(message.as_bytes()).map(|_| ());
+    let hear =
+        |message: &str| Client::start(&SEED, Binding::None).server_first(message.as_bytes()).map(|_| ());
     let ours = encode(&SEED);
     let long = "x".repeat(MAX_NONCE);
     let salt = encode(&[1; MAX_SALT + 1]);

@@ -351,7 +351,9 @@ mod tests {
             "unknown parameter \"aplication_name\"; did you mean \"application_name\"?"
         );
         assert_eq!(error("postgres://a/b?options="), "parameter \"options\" has no value");
-        assert!(error("postgres://a/b?sslmode=on").starts_with("unknown sslmode; known are: disable, allow, "));
+        assert!(
+            error("postgres://a/b?sslmode=on").starts_with("unknown sslmode; known are: disable, allow, ")
+        );
         assert!(error("postgres://a/b?target_session_attrs=x").starts_with("unknown target_session_attrs"));
         assert!(error("postgres://a/b?sslcertt=x").ends_with("did you mean \"sslcert\"?"));
         assert!(error("postgres://a/b?connect_timeout=soon").starts_with("connect_timeout must"));

@@ -34,9 +34,7 @@ enum Wrong {
     Pem(String),
     #[error("holds no {0}")]
     Empty(&'static str),
-    #[error(
-        "others may read this private key: make it 0600, or 0640 if it belongs to root (it is {0:04o})"
-    )]
+    #[error("others may read this private key: make it 0600, or 0640 if it belongs to root (it is {0:04o})")]
     Loose(u32),
     #[error("a certificate in it can't be used: {0}")]
     Certificate(rustls::Error),
@@ -59,9 +57,10 @@ pub(super) struct Pair {
 /// Reads a certificate chain and its key, and checks that they belong together.
 pub(super) fn pair(certificate: &Path, key: &Path) -> Result<Pair, TlsError> {
     let chain = certificates(certificate)?;
-    let validity = chain.first().and_then(Validity::of).ok_or_else(|| {
-        Wrong::Certificate(rustls::CertificateError::BadEncoding.into()).at(certificate)
-    })?;
+    let validity = chain
+        .first()
+        .and_then(Validity::of)
+        .ok_or_else(|| Wrong::Certificate(rustls::CertificateError::BadEncoding.into()).at(certificate))?;
     let key_der = private_key(key)?;
     let signer = super::provider().key_provider.load_private_key(key_der);
     let certified = CertifiedKey::new(chain, signer.map_err(|error| Wrong::Key(error).at(key))?);

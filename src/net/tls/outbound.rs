@@ -68,7 +68,8 @@ impl Settings {
     }
 
     fn configure(&self, mode: Mode) -> Result<ClientConfig, TlsError> {
-        let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
+        let builder =
+            ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?;
         let builder = match (mode, self.chain_verifier(mode)?) {
             (Mode::VerifyFull, Some(verifier)) => builder.with_webpki_verifier(verifier),
             (_, chain) => {

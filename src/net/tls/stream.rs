@@ -253,12 +253,8 @@ impl TlsStream {
         let mut opened = 0;
         loop {
             let incoming = &mut self.incoming[opened..];
-            let mut ends = Ends {
-                plain: &mut self.plain,
-                outgoing: &mut self.outgoing,
-                ended: &mut self.ended,
-                say,
-            };
+            let mut ends =
+                Ends { plain: &mut self.plain, outgoing: &mut self.outgoing, ended: &mut self.ended, say };
             let (discard, step) = match &mut self.engine {
                 Engine::Client(engine) => ends.handle(engine.process_tls_records(incoming)),
                 Engine::Server(engine) => ends.handle(engine.process_tls_records(incoming)),
@@ -296,11 +292,7 @@ impl Ends<'_> {
         (discard, step)
     }
 
-    fn step<Data>(
-        &mut self,
-        state: ConnectionState<'_, '_, Data>,
-        discard: &mut usize,
-    ) -> io::Result<Step> {
+    fn step<Data>(&mut self, state: ConnectionState<'_, '_, Data>, discard: &mut usize) -> io::Result<Step> {
         match state {
             ConnectionState::ReadTraffic(mut traffic) => {
                 while let Some(record) = traffic.next_record() {

@@ -3,6 +3,8 @@
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::auth::secret::Secret;
+use crate::server::upstream::{Host, Upstream};
 
 fn upstream() -> Upstream {
     Upstream::default()
