@@ -1,6 +1,7 @@
 //! Opens a server for a pool: connects, logs in, and learns what a session of its profile starts with.
 
 use std::hash::RandomState;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::time::Instant;
 
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
+use super::encrypt::EncryptError;
 use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
@@ -146,17 +148,22 @@ fn open_error(error: &ConnectError) -> OpenError {
         }
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
-        | ConnectError::NoTls
-        | ConnectError::Tls(_)
         | ConnectError::Unfit
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
-        ConnectError::Auth(_) => OpenErrorKind::Rejected(SqlState::INVALID_AUTHORIZATION),
+        ConnectError::Tls(EncryptError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+            OpenErrorKind::Unreachable
+        }
+        ConnectError::Auth(_) | ConnectError::NoTls | ConnectError::Tls(_) => {
+            OpenErrorKind::Rejected(SqlState::INVALID_AUTHORIZATION)
+        }
     };
     let text = match error {
         // Clients hear PostgreSQL's own words.
         ConnectError::Refused { message, .. } => message.clone(),
-        other => other.to_string(),
+        // The fault says whose words they are.
+        other if kind == OpenErrorKind::Unreachable => other.to_string(),
+        other => format!("pgweir: {other}"),
     };
     OpenError { kind, text }
 }

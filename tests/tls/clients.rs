@@ -107,9 +107,6 @@ fn every_mode_with_every_sslmode() {
         let root = house.file("ca.crt");
         let got = |sslmode: &str| {
             let entered = house.psql("localhost", &format!("sslmode={sslmode} sslrootcert={root}"));
-            if let Err(why) = &entered {
-                eprintln!("{mode} {sslmode}: {why}");
-            }
             if entered.is_ok() { "y" } else { "n" }
         };
         assert_eq!(SSLMODES.map(got).concat(), expected, "{mode}");
@@ -215,6 +212,27 @@ fn bulk_goes_through_both_sides() {
     let sql =
         format!("select length('{literal}')::text || ssl from pg_stat_ssl where pid = pg_backend_pid()");
     assert_eq!(psql(&conninfo, &sql).as_deref(), Ok("100000true"));
+}
+
+/// Waiting doesn't bring TLS about, so clients hear it at once.
+#[test]
+fn what_is_wrong_with_servers_tls_is_told() {
+    let mut house = House::new("");
+    let port = house.cluster.address().port();
+    let root = house.file("ca.crt");
+    let url = format!(
+        "postgres://{ROLE}:{}@localhost:{port}/{ROLE}?sslmode=verify-full&sslrootcert={root}",
+        house.cluster.password()
+    );
+    house.pooler = start(&house.folder, &url, "").unwrap();
+    let complaint = house.psql("localhost", "").unwrap_err();
+    assert!(complaint.contains("pgweir: the server offers no TLS"), "{complaint}");
+    let stranger = Authority::new("stranger");
+    let cluster = crate::servers::cluster(&stranger.issue(&["localhost"]), &stranger, &[]);
+    let url = url.replace(&format!(":{port}/"), &format!(":{}/", cluster.address().port()));
+    house.pooler = start(&house.folder, &url, "").unwrap();
+    let complaint = house.psql("localhost", "").unwrap_err();
+    assert!(complaint.contains("pgweir: TLS to the server: invalid peer certificate"), "{complaint}");
 }
 
 /// A TLS client by hand.

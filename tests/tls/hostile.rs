@@ -7,6 +7,7 @@ use std::thread;
 use pgweir::net::tls::outbound::{Mode, Settings};
 use pgweir::server::connect::ConnectError;
 
+use crate::authority::{Authority, Folder};
 use crate::clients::{House, hello, startup};
 use crate::servers::{MODES, connect, upstream};
 
@@ -31,16 +32,16 @@ fn answers(answer: &'static [u8]) -> u16 {
     port
 }
 
-/// F110: no answer to SSLRequest but a clean `S` leads to TLS, and nothing leads to a login in plain text where TLS is
-/// required.
+/// F110: no answer to SSLRequest but a clean `S` leads to TLS, and none to a login in plain text where TLS is required.
 #[tokio::test]
 async fn f110_a_server_that_answers_ssl_request_with_something_else() {
+    let (ca, folder) = (Authority::new("ca"), Folder::new());
+    let ca_file = Some(folder.write("ca.crt", &ca.certificate()));
     for answer in [&b"N"[..], b"E", REFUSAL, b"X", b"", b"S", b"Sx", b"SS", b"SR\0\0\0\x08\0\0\0\0", b"NN"] {
         let port = answers(answer);
         for mode in MODES.into_iter().filter(|mode| *mode >= Mode::Require) {
-            let tls = Settings { mode: Some(mode), ca_file: None, ..Settings::default() };
-            let upstream = upstream("127.0.0.1", port, Settings { mode: Some(Mode::Require), ..tls });
-            match connect(&upstream, "secret").await {
+            let tls = Settings { mode: Some(mode), ca_file: ca_file.clone(), ..Settings::default() };
+            match connect(&upstream("127.0.0.1", port, tls), "secret").await {
                 Err(error @ (ConnectError::NoTls | ConnectError::Tls(_))) => {
                     assert!(!error.to_string().contains("nobody"), "{error}");
                 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -89,6 +90,11 @@ fn f74_files_that_cannot_be_used_at_the_start() {
         let Err(error) = start(&house.folder, &url, "") else { panic!("started with {what}") };
         let error = error.to_string();
         assert!(error.contains(what), "{error}");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_pgweir"));
+        check.args(["check", "--config"]).arg(house.folder.path("pgweir.toml")).arg(&url);
+        let checked = check.output().unwrap();
+        assert_eq!(checked.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&checked.stderr).contains(what), "{checked:?}");
     };
     let key = house.folder.path("pgweir.key");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
