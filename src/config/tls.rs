@@ -88,8 +88,9 @@ impl ServerTls {
         if self.cert_file.is_some() != self.key_file.is_some() {
             return Err("cert_file (sslcert) and key_file (sslkey) go together");
         }
+        let of_system = system.then_some(Mode::VerifyFull);
         let settings = Settings {
-            mode: self.mode.or(system.then_some(Mode::VerifyFull)),
+            mode: self.mode.or(of_system),
             ca_file: self.ca_file,
             crl_file: self.crl_file,
             cert_file: self.cert_file,
