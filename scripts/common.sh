@@ -60,25 +60,35 @@ install_postgres() {
     apt_install postgresql
 }
 
-# The drivers that tests/drivers.rs runs: installed in the cache, anew when their list changes; found by the test
-# behind the link target/drivers.
+# What tests/drivers.rs and tests/apps.rs run: installed in the cache, anew when their lists change; found by the tests
+# behind the links target/drivers and target/apps.
 need_drivers() {
-    local python=$cache/drivers/python node=$cache/drivers/node
-    mkdir -p "$python" "$node"
-    if ! cmp -s tests/drivers/requirements.txt "$python/requirements.txt"; then
-        { have python3 && python3 -c 'import ensurepip' 2>/dev/null; } || apt_install python3 python3-venv
-        say "Installing Python drivers into $python"
-        python3 -m venv --clear "$python"
-        "$python/bin/pip" install -q --disable-pip-version-check -r tests/drivers/requirements.txt >&2
-        cp tests/drivers/requirements.txt "$python/"
-    fi
-    if ! cmp -s tests/drivers/package.json "$node/installed.json"; then
-        have npm || apt_install nodejs npm
-        say "Installing the Node.js driver into $node"
-        cp tests/drivers/package.json "$node/"
-        npm install --prefix "$node" --silent --no-audit --no-fund --no-package-lock >&2
-        cp tests/drivers/package.json "$node/installed.json"
-    fi
+    need_python_packages tests/drivers/requirements.txt "$cache/drivers/python"
+    need_python_packages tests/apps/requirements.txt "$cache/apps/python"
+    need_node_packages tests/drivers/package.json "$cache/drivers/node"
+    need_node_packages tests/apps/package.json "$cache/apps/node"
     mkdir -p target
     ln -sfn "$cache/drivers" target/drivers
+    ln -sfn "$cache/apps" target/apps
+}
+
+# need_python_packages REQUIREMENTS FOLDER: an environment with them.
+need_python_packages() {
+    if cmp -s "$1" "$2/requirements.txt"; then return; fi
+    { have python3 && python3 -c 'import ensurepip' 2>/dev/null; } || apt_install python3 python3-venv
+    say "Installing the Python packages of $1 into $2"
+    python3 -m venv --clear "$2"
+    "$2/bin/pip" install -q --disable-pip-version-check -r "$1" >&2
+    cp "$1" "$2/"
+}
+
+# need_node_packages PACKAGE_JSON FOLDER: node_modules with them.
+need_node_packages() {
+    if cmp -s "$1" "$2/installed.json"; then return; fi
+    have npm || apt_install nodejs npm
+    say "Installing the Node.js packages of $1 into $2"
+    mkdir -p "$2"
+    cp "$1" "$2/package.json"
+    npm install --prefix "$2" --silent --no-audit --no-fund --no-package-lock >&2
+    cp "$1" "$2/installed.json"
 }

@@ -155,7 +155,7 @@ macro_rules! files {
 
 files! {
     statements names pipelines protocol cursors copy copies
-    settings startup functions identity
+    settings startup functions replaced identity
     pins temporary locks notifications sequences
 }
 

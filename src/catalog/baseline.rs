@@ -4,6 +4,10 @@
 
 use std::collections::HashMap;
 
+use postgres_protocol::escape::escape_literal;
+
+use super::queries;
+
 /// The values of a fresh session of one profile (database, user, startup parameters).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
@@ -33,6 +37,16 @@ impl Baseline {
             Some(baseline) => baseline != value,
             None => !value.is_empty(),
         }
+    }
+
+    /// The SQL that gives a session which began with `other` the values of this one, where a user may set them; `None`
+    /// if there is no difference.
+    pub fn to_restore_from(&self, other: &Self) -> Option<String> {
+        let differing = self.values.iter().filter(|(name, value)| other.value(name) != Some(value));
+        let values: Vec<String> = differing
+            .map(|(name, value)| format!("({},{})", escape_literal(name), escape_literal(value)))
+            .collect();
+        (!values.is_empty()).then(|| queries::set_where_allowed(&values.join(",")))
     }
 
     /// Takes a new value, as reported when a configuration was reloaded. True if it is another one.

@@ -12,6 +12,15 @@ pub struct SchemaEpoch(u64);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultsEpoch(u64);
 
+#[cfg(test)]
+impl DefaultsEpoch {
+    pub(crate) const FIRST: Self = Self(0);
+
+    pub(crate) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
 /// The present epochs of a database. Shared by all its connections; no other memory hangs on the counters.
 #[derive(Debug, Default)]
 pub struct Epochs {

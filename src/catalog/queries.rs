@@ -38,6 +38,16 @@ SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
 /// gives. (`pg_settings.reset_val` has no units, so it couldn't be compared with the other answers.)
 pub const BASELINE: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings";
 
+/// Sets what an ordinary user may set of `values`: a list of `('name','value')`, names in lower case.
+pub fn set_where_allowed(values: &str) -> String {
+    format!(
+        "SELECT pg_catalog.set_config(s.name, wanted.value, false)
+ FROM (VALUES {values}) AS wanted(name, value)
+ JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) wanted.name
+ WHERE s.context OPERATOR(pg_catalog.=) 'user'"
+    )
+}
+
 /// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user; NULL if nothing.
 pub const DEFAULTS: &str = "\
 SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', setdatabase, setrole, setconfig), ';'
@@ -48,15 +58,60 @@ WHERE (setrole OPERATOR(pg_catalog.=) 0 OR setrole OPERATOR(pg_catalog.=)
  AND (setdatabase OPERATOR(pg_catalog.=) 0 OR setdatabase OPERATOR(pg_catalog.=)
   (SELECT d.oid FROM pg_catalog.pg_database d WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database()))";
 
-/// Routines with a body that can be read: name, language, body.
-pub const ROUTINES: &str = "\
-SELECT p.proname::pg_catalog.text, l.lanname::pg_catalog.text,
- CASE WHEN p.prosqlbody IS NULL THEN p.prosrc ELSE pg_catalog.pg_get_function_sqlbody(p.oid) END
+/// In front of each of the following. One Query is one transaction, so nothing of this stays in the session (a `SET
+/// TRANSACTION` would show in `pg_settings`): no limit that the client set for itself holds, bytes come as they are
+/// stored, and nobody is kept waiting for a lock of ours. PostgreSQL 14 to 16 have no `transaction_timeout`; a row
+/// about it isn't an answer.
+pub const QUIETLY: &str = "\
+SET LOCAL statement_timeout = 0; SET LOCAL jit = off; SET LOCAL lock_timeout = '100ms';
+SET LOCAL client_encoding = 'SQL_ASCII';
+SELECT 'set', pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings
+ WHERE name OPERATOR(pg_catalog.=) 'transaction_timeout';";
+
+/// A fingerprint of all that [`NAMED`], [`ROUTINES`], [`TRIGGERS`] and [`EXPRESSIONS`] read: differs after a change of
+/// any. What is temporary is left out, since it comes and goes.
+pub const FINGERPRINT: &str = "\
+SELECT pg_catalog.concat_ws(':', pg_catalog.count(*),
+ pg_catalog.sum(pg_catalog.hashtextextended(pg_catalog.concat_ws(':', object, version), 0)))
+FROM (
+ SELECT p.oid, p.xmin::pg_catalog.text FROM pg_catalog.pg_proc p WHERE p.oid OPERATOR(pg_catalog.>=) 16384
+ UNION ALL SELECT e.oid, e.xmin::pg_catalog.text FROM pg_catalog.pg_event_trigger e
+ UNION ALL SELECT r.oid, r.xmin::pg_catalog.text FROM pg_catalog.pg_rewrite r
+  WHERE r.oid OPERATOR(pg_catalog.>=) 16384
+ UNION ALL SELECT q.oid, q.xmin::pg_catalog.text FROM pg_catalog.pg_policy q
+ UNION ALL SELECT i.inhrelid, i.inhparent::pg_catalog.text FROM pg_catalog.pg_inherits i
+ UNION ALL SELECT t.oid, pg_catalog.concat_ws(':', t.xmin, c.relname) FROM pg_catalog.pg_trigger t
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) t.tgrelid WHERE NOT t.tgisinternal
+ UNION ALL SELECT a.oid, pg_catalog.concat_ws(':', a.xmin, c.relname) FROM pg_catalog.pg_attrdef a
+  JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.adrelid
+  WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
+ UNION ALL SELECT c.oid, c.relname FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384
+  AND c.relpersistence OPERATOR(pg_catalog.<>) 't'
+  AND (c.relhasrules OR c.relhastriggers OR c.relrowsecurity)) seen(object, version)";
+
+/// What bodies may mention: names of routines and relations, and commands that event triggers watch.
+pub const NAMED: &str = "\
+SELECT p.proname FROM pg_catalog.pg_proc p WHERE p.oid OPERATOR(pg_catalog.>=) 16384
+UNION SELECT c.relname FROM pg_catalog.pg_class c WHERE c.oid OPERATOR(pg_catalog.>=) 16384
+ AND c.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,v,m,f}'::pg_catalog.\"char\"[])
+UNION SELECT * FROM pg_catalog.unnest('{create,alter,drop}'::pg_catalog.name[])";
+
+/// Longer bodies aren't read, in bytes.
+const LONGEST: u32 = 256 * 1024;
+
+/// Routines with a body that can be read: name, language, body. The body is NULL if it is too long.
+pub fn routines() -> String {
+    format!(
+        "\
+SELECT p.proname, l.lanname,
+ CASE WHEN pg_catalog.octet_length(p.prosrc) OPERATOR(pg_catalog.<=) {LONGEST} THEN p.prosrc END
 FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
 WHERE l.lanname OPERATOR(pg_catalog.<>) 'internal' AND l.lanname OPERATOR(pg_catalog.<>) 'c'
- AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog'";
+ AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND p.prosqlbody IS NULL"
+    )
+}
 
 /// Tables with triggers (and the tables that these are parts or children of), and the commands that event triggers
 /// watch: name, `sql`, the trigger's function.
@@ -67,49 +122,71 @@ WITH RECURSIVE fired(relation, routine) AS (
  UNION
  SELECT i.inhparent, f.routine FROM fired f
  JOIN pg_catalog.pg_inherits i ON i.inhrelid OPERATOR(pg_catalog.=) f.relation)
-SELECT c.relname::pg_catalog.text, 'sql'::pg_catalog.text, pg_catalog.quote_ident(p.proname)
+SELECT c.relname, 'sql', pg_catalog.quote_ident(p.proname)
 FROM fired f
 JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) f.relation
 JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) f.routine
 UNION ALL
-SELECT command, 'sql'::pg_catalog.text, pg_catalog.quote_ident(p.proname)
+SELECT command, 'sql', pg_catalog.quote_ident(p.proname)
 FROM pg_catalog.pg_event_trigger e
 JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) e.evtfoid
-CROSS JOIN pg_catalog.unnest(ARRAY['create', 'alter', 'drop', 'grant', 'revoke', 'comment', 'import', 'refresh']
- ::pg_catalog.text[]) AS command
+CROSS JOIN pg_catalog.unnest(ARRAY['create', 'alter', 'drop', 'grant', 'revoke', 'comment', 'import', 'refresh', 'security', 'reindex']
+ ::pg_catalog.name[]) AS command
 WHERE e.evtenabled OPERATOR(pg_catalog.<>) 'D'";
 
-/// Views, and tables with rules, policies or defaults that call something: name, `sql`, definition. Defaults of
-/// `serial` columns are left out: the command tags of what fires them say enough. A rule loses its leading `CREATE`.
-pub const RELATIONS: &str = "\
-SELECT c.relname::pg_catalog.text, 'sql'::pg_catalog.text, d.body
-FROM (
- SELECT v.oid AS relation, pg_catalog.pg_get_viewdef(v.oid) AS body FROM pg_catalog.pg_class v
- WHERE v.relkind OPERATOR(pg_catalog.=) 'v' OR v.relkind OPERATOR(pg_catalog.=) 'm'
+/// What PostgreSQL keeps as a tree: views and rules, policies, defaults, SQL-standard bodies. Name of the relation or
+/// routine, `sql`, and the names that it uses; where it calls a function of PostgreSQL's own that changes a session,
+/// its text, which has the arguments too. Writing a text takes locks on what it reads, so few are asked for.
+///
+/// Defaults of `serial` columns call `nextval`, which isn't looked for here.
+pub const EXPRESSIONS: &str = "\
+WITH telling(sign) AS (
+ SELECT ':(funcid|relid) (' OPERATOR(pg_catalog.||) pg_catalog.string_agg(oid::pg_catalog.text, '|')
+   OPERATOR(pg_catalog.||) ') '
+ FROM (
+  SELECT p.oid FROM pg_catalog.pg_proc p WHERE p.pronamespace OPERATOR(pg_catalog.=) 11
+   AND p.proname OPERATOR(pg_catalog.~) '^(set_config$|currval|lastval|setval|setseed|pg_notify|query_to_xml|ts_rewrite'
+    '|ts_stat$|pg_(try_)?advisory_(lock|unlock)|pg_replication_origin_session_(re)?set|pg_backup|pg_st(art|op)_backup'
+    '|pg_(create|copy|drop)_.*slot)'
+  UNION ALL SELECT 'pg_catalog.pg_settings'::pg_catalog.regclass::pg_catalog.oid) own),
+trees(kind, class, object, owner, tree) AS (
+ SELECT 'rule', 'pg_catalog.pg_rewrite'::pg_catalog.regclass, r.oid, c.relname,
+  r.ev_action::pg_catalog.text OPERATOR(pg_catalog.||) r.ev_qual::pg_catalog.text
+ FROM pg_catalog.pg_rewrite r JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) r.ev_class
+ WHERE r.oid OPERATOR(pg_catalog.>=) 16384 AND r.ev_enabled OPERATOR(pg_catalog.<>) 'D'
  UNION ALL
- SELECT r.ev_class, pg_catalog.substr(pg_catalog.pg_get_ruledef(r.oid), 7) FROM pg_catalog.pg_rewrite r
- WHERE r.rulename OPERATOR(pg_catalog.<>) '_RETURN' AND r.ev_enabled OPERATOR(pg_catalog.<>) 'D'
+ SELECT 'policy', 'pg_catalog.pg_policy'::pg_catalog.regclass, q.oid, c.relname,
+  pg_catalog.concat(q.polqual::pg_catalog.text, q.polwithcheck::pg_catalog.text)
+ FROM pg_catalog.pg_policy q JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) q.polrelid
  UNION ALL
- SELECT p.polrelid, pg_catalog.concat_ws(' AND ', pg_catalog.pg_get_expr(p.polqual, p.polrelid),
-  pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid)) FROM pg_catalog.pg_policy p
+ SELECT 'default', 'pg_catalog.pg_attrdef'::pg_catalog.regclass, a.oid, c.relname, a.adbin::pg_catalog.text
+ FROM pg_catalog.pg_attrdef a JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) a.adrelid
+ WHERE c.relpersistence OPERATOR(pg_catalog.<>) 't'
  UNION ALL
- SELECT f.relation, f.body FROM (
-  SELECT a.adrelid AS relation, pg_catalog.pg_get_expr(a.adbin, a.adrelid) AS body FROM pg_catalog.pg_attrdef a) f
- WHERE f.body OPERATOR(pg_catalog.~) '[(]' AND f.body OPERATOR(pg_catalog.!~) '^nextval[(]''[^'']*''::regclass[)]$') d
-JOIN pg_catalog.pg_class c ON c.oid OPERATOR(pg_catalog.=) d.relation
-JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-WHERE n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND n.nspname OPERATOR(pg_catalog.<>) 'information_schema'";
-
-/// A fingerprint of all that [`ROUTINES`], [`TRIGGERS`] and [`RELATIONS`] read: differs after a change of any.
-pub const FINGERPRINT: &str = "\
-SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(':', oid, xmin), ',' ORDER BY oid))
-FROM (
- SELECT p.oid, p.xmin FROM pg_catalog.pg_proc p WHERE p.oid OPERATOR(pg_catalog.>=) 16384
- UNION ALL SELECT t.oid, t.xmin FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal
- UNION ALL SELECT e.oid, e.xmin FROM pg_catalog.pg_event_trigger e
- UNION ALL SELECT r.oid, r.xmin FROM pg_catalog.pg_rewrite r WHERE r.oid OPERATOR(pg_catalog.>=) 16384
- UNION ALL SELECT q.oid, q.xmin FROM pg_catalog.pg_policy q
- UNION ALL SELECT a.oid, a.xmin FROM pg_catalog.pg_attrdef a) changed";
+ SELECT 'body', 'pg_catalog.pg_proc'::pg_catalog.regclass, p.oid, p.proname, p.prosqlbody::pg_catalog.text
+ FROM pg_catalog.pg_proc p WHERE p.prosqlbody IS NOT NULL AND p.oid OPERATOR(pg_catalog.>=) 16384)
+SELECT t.owner, 'sql',
+ CASE WHEN t.tree OPERATOR(pg_catalog.~) (SELECT sign FROM telling) THEN
+  CASE WHEN t.kind OPERATOR(pg_catalog.=) 'rule' THEN pg_catalog.substr(pg_catalog.pg_get_ruledef(t.object), 7)
+  WHEN t.kind OPERATOR(pg_catalog.=) 'body' THEN pg_catalog.pg_get_function_sqlbody(t.object)
+  WHEN t.kind OPERATOR(pg_catalog.=) 'policy' THEN (
+   SELECT pg_catalog.concat_ws(' AND ', pg_catalog.pg_get_expr(q.polqual, q.polrelid),
+    pg_catalog.pg_get_expr(q.polwithcheck, q.polrelid))
+   FROM pg_catalog.pg_policy q WHERE q.oid OPERATOR(pg_catalog.=) t.object)
+  ELSE (SELECT pg_catalog.pg_get_expr(a.adbin, a.adrelid) FROM pg_catalog.pg_attrdef a
+   WHERE a.oid OPERATOR(pg_catalog.=) t.object) END
+ ELSE (
+  SELECT pg_catalog.string_agg(DISTINCT pg_catalog.quote_ident(COALESCE(p.proname, c.relname)), ' ')
+  FROM pg_catalog.pg_depend d
+  LEFT JOIN pg_catalog.pg_operator o ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_operator'::pg_catalog.regclass
+   AND o.oid OPERATOR(pg_catalog.=) d.refobjid
+  LEFT JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) CASE
+   WHEN d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass THEN d.refobjid
+   ELSE o.oprcode::pg_catalog.oid END
+  LEFT JOIN pg_catalog.pg_class c ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass
+   AND c.oid OPERATOR(pg_catalog.=) d.refobjid
+  WHERE d.classid OPERATOR(pg_catalog.=) t.class AND d.objid OPERATOR(pg_catalog.=) t.object) END
+FROM trees t";
 
 /// The schema of the dblink extension, quoted; no row if it isn't there.
 pub const DBLINK_SCHEMA: &str = "\

@@ -20,40 +20,64 @@ pub struct Routines {
 }
 
 /// Something with a name that runs SQL when it is used: a row of [`queries::ROUTINES`](super::queries::ROUTINES),
-/// [`TRIGGERS`](super::queries::TRIGGERS) or [`RELATIONS`](super::queries::RELATIONS).
+/// [`TRIGGERS`](super::queries::TRIGGERS) or [`EXPRESSIONS`](super::queries::EXPRESSIONS).
 #[derive(Clone, Copy, Debug)]
 pub struct Definition<'a> {
-    pub name: &'a str,
+    pub name: &'a [u8],
     /// `pg_language.lanname`.
-    pub language: &'a str,
-    pub body: &'a [u8],
+    pub language: &'a [u8],
+    /// `None`: too long to be read, so it may do anything.
+    pub body: Option<&'a [u8]>,
+}
+
+/// Custom settings whose names are kept; names beyond that aren't asked for.
+const CUSTOM: usize = 1000;
+
+/// A dictionary being read, one definition after the other; no body is kept.
+#[derive(Debug, Default)]
+pub struct Draft {
+    routines: Routines,
+    /// Of all that may turn out to have effects.
+    names: HashSet<WordHash, foldhash::fast::RandomState>,
+    /// Who mentions a name.
+    callers: ByWord<Vec<WordHash>>,
+}
+
+impl Draft {
+    /// Notes a name that bodies may mention. All names come before the first definition.
+    pub fn name(&mut self, name: &[u8]) {
+        self.names.insert(WordHash::of(name));
+    }
+
+    pub fn define(&mut self, definition: &Definition<'_>) {
+        let caller = WordHash::of(definition.name);
+        let Some(body) = definition.body else {
+            self.routines.add(caller, Effects::OPAQUE);
+            return;
+        };
+        let body = read_body(body, Language::named(definition.language), |mentioned| {
+            if mentioned != caller && self.names.contains(&mentioned) {
+                let callers = self.callers.entry(mentioned).or_default();
+                if callers.last() != Some(&caller) {
+                    callers.push(caller);
+                }
+            }
+        });
+        self.routines.add(caller, in_a_call(body.effects));
+        for name in body.names.into_iter().chain(body.local_custom).filter(|name| name.contains('.')) {
+            if self.routines.custom_settings.len() < CUSTOM {
+                self.routines.custom_settings.insert(name);
+            }
+        }
+    }
+
+    pub fn finish(mut self) -> Routines {
+        self.routines.close(&self.callers);
+        self.routines
+    }
 }
 
 impl Routines {
-    /// `declared` are names that the configuration says to be stateful, with their effects.
-    pub fn read(definitions: &[Definition<'_>], declared: &[(&str, Effects)]) -> Self {
-        let mut routines = Self::default();
-        for (name, effects) in declared {
-            routines.add(word(name), *effects);
-        }
-        let names: HashSet<_> =
-            definitions.iter().map(|it| word(it.name)).chain(routines.effects.keys().copied()).collect();
-        let mut callers = ByWord::<Vec<_>>::default();
-        for definition in definitions {
-            let caller = word(definition.name);
-            let body = read_body(definition.body, Language::named(definition.language), |mentioned| {
-                if mentioned != caller && names.contains(&mentioned) {
-                    callers.entry(mentioned).or_default().push(caller);
-                }
-            });
-            routines.add(caller, in_a_call(body.effects));
-            routines.custom_settings.extend(body.names.into_iter().filter(|name| name.contains('.')));
-            routines.custom_settings.extend(body.local_custom);
-        }
-        routines.close(&callers);
-        routines
-    }
-
     /// True if the name has effects that it hadn't before.
     fn add(&mut self, name: WordHash, effects: Effects) -> bool {
         if effects.is_empty() {
@@ -78,11 +102,6 @@ impl Routines {
         }
     }
 
-    /// All effects that any name has; says, for instance, whether this database's routines read sequences.
-    pub fn all_effects(&self) -> Effects {
-        self.effects.values().fold(Effects::NONE, |all, effects| all | *effects)
-    }
-
     /// Custom settings whose names stand in bodies.
     pub fn custom_settings(&self) -> impl Iterator<Item = &str> {
         self.custom_settings.iter().map(|name| &**name)
@@ -104,10 +123,6 @@ impl Dictionary for Routines {
     }
 }
 
-fn word(name: &str) -> WordHash {
-    WordHash::of(name.as_bytes())
-}
-
 /// A text that only calls the routine doesn't name its settings, so any may have changed.
 fn in_a_call(effects: Effects) -> Effects {
     let effects = effects & Effects::STATE.or(Effects::SEQ_READ).or(Effects::SEQ_WRITE).or(Effects::NOTIFY);
@@ -115,54 +130,77 @@ fn in_a_call(effects: Effects) -> Effects {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::sql::{Dialect, Extent, analyse};
 
     fn sql<'a>(name: &'a str, body: &'a str) -> Definition<'a> {
-        Definition { name, language: "sql", body: body.as_bytes() }
+        Definition { name: name.as_bytes(), language: b"sql", body: Some(body.as_bytes()) }
+    }
+
+    /// The dictionary of these names and bodies in SQL.
+    pub(crate) fn routines(definitions: &[(&str, &str)]) -> Routines {
+        let definitions: Vec<_> = definitions.iter().map(|&(name, body)| sql(name, body)).collect();
+        read(&definitions)
+    }
+
+    fn read(definitions: &[Definition<'_>]) -> Routines {
+        let mut draft = Draft::default();
+        definitions.iter().for_each(|definition| draft.name(definition.name));
+        definitions.iter().for_each(|definition| draft.define(definition));
+        draft.finish()
+    }
+
+    fn word(name: &str) -> WordHash {
+        WordHash::of(name.as_bytes())
     }
 
     #[test]
     fn effects_reach_callers_of_callers_whatever_the_order() {
-        let definitions = [
-            sql("outermost", "SELECT Middle(1)"),
-            sql("middle", "SELECT other(), \"innermost\"()"),
-            sql("innermost", "SELECT set_config('app.x', '1', false)"),
-            sql("other", "SELECT pg_advisory_lock(1), middle(2)"),
-            sql("stateless", "SELECT a FROM t"),
-            sql("uses_declared", "SELECT pgv_set('a', 'b', 1)"),
-        ];
-        let routines = Routines::read(&definitions, &[("pgv_set", Effects::PL_GLOBALS)]);
+        let routines = routines(&[
+            ("outermost", "SELECT Middle(1)"),
+            ("middle", "SELECT other(), \"innermost\"()"),
+            ("innermost", "SELECT set_config('app.x', '1', false)"),
+            ("other", "SELECT pg_advisory_lock(1), middle(2)"),
+            ("stateless", "SELECT a FROM t"),
+        ]);
         let both = Effects::GUC_ALL | Effects::ADVISORY;
         for name in ["outermost", "middle", "other", "OUTERMOST"] {
             assert_eq!(routines.effects(word(name)), both, "{name}");
         }
         assert_eq!(routines.effects(word("innermost")), Effects::GUC_ALL);
         assert_eq!(routines.effects(word("stateless")), Effects::NONE);
-        assert_eq!(routines.effects(word("uses_declared")), Effects::PL_GLOBALS);
-        assert_eq!(routines.all_effects(), both | Effects::PL_GLOBALS);
         assert_eq!(routines.custom_settings().collect::<Vec<_>>(), ["app.x"]);
-        assert_eq!(routines.len(), 6);
+        assert_eq!(routines.len(), 4);
     }
 
     #[test]
     fn a_trigger_lends_its_effects_to_the_table_27() {
         let body = b"begin perform set_config('app.last', new.a, false); return new; end".as_slice();
-        let definitions = [
+        let routines = read(&[
             sql("t", "f_last"),
-            Definition { name: "f_last", language: "plpgsql", body },
-            sql("v", "SELECT a FROM t"),
-        ];
-        let routines = Routines::read(&definitions, &[]);
+            Definition { name: b"f_last", language: b"plpgsql", body: Some(body) },
+            sql("v", "t"),
+        ]);
         let of = |text: &str| analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &routines).effects;
-        assert_eq!(of("INSERT INTO public.t VALUES (42)"), Effects::GUC_ALL);
+        assert_eq!(of("UPDATE public.t SET a = 42"), Effects::GUC_ALL);
         assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::COPY);
         assert_eq!(of("SELECT 't' FROM u"), Effects::NONE);
     }
 
     #[test]
-    fn no_name_no_effects() {
-        assert!(Routines::read(&[sql("f", "SELECT f()")], &[]).is_empty());
+    fn a_body_that_is_too_long_may_do_anything_and_a_quiet_one_has_no_entry() {
+        assert!(routines(&[("f", "SELECT f()")]).is_empty());
+        let long =
+            read(&[Definition { name: b"long", language: b"plpgsql", body: None }, sql("g", "long()")]);
+        assert_eq!(long.effects(word("g")), Effects::OPAQUE);
+    }
+
+    #[test]
+    fn names_of_custom_settings_are_bounded() {
+        let bodies: Vec<_> =
+            (0..2 * CUSTOM).map(|i| format!("SELECT set_config('app.x{i}', '', false)")).collect();
+        let definitions: Vec<_> = bodies.iter().map(|body| ("f", body.as_str())).collect();
+        assert_eq!(routines(&definitions).custom_settings().count(), CUSTOM);
     }
 }

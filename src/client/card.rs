@@ -55,6 +55,11 @@ impl Card {
         let _ = self.waker.set(waker.clone());
     }
 
+    /// How the task behind the card is woken; `None` before it listens.
+    pub fn waker(&self) -> Option<Waker> {
+        self.waker.get().cloned()
+    }
+
     pub fn signal(&self, signal: Signals) {
         self.signals.fetch_or(signal.0, Ordering::AcqRel);
         if let Some(waker) = self.waker.get() {

@@ -10,6 +10,8 @@ use tokio::time::Instant;
 
 use super::alarm::Alarm;
 use super::deadline::Deadlines;
+use super::stall::Stall;
+use crate::net::stream::Stream;
 use crate::wire::fault::Fault;
 
 /// For the server to answer a cancel.
@@ -46,7 +48,7 @@ struct Spans {
     cancelled: Option<Instant>,
     transaction: Option<Instant>,
     pause: Option<Instant>,
-    stall: Option<Instant>,
+    stall: Stall,
     rest: Option<Instant>,
 }
 
@@ -61,13 +63,27 @@ pub(super) struct Doing {
     pub stalled: bool,
     /// The client has no server and asks for nothing.
     pub resting: bool,
+    /// How long its session may, by its own `idle_session_timeout`.
+    pub session_may_rest: Option<Duration>,
+}
+
+/// A fault with the limit that was passed.
+type Told = fn(Duration) -> Fault;
+
+impl Doing {
+    /// The shorter bound on a rest, and what the client hears then.
+    fn rest(self, deadlines: &Deadlines) -> Option<(Duration, Told)> {
+        let own = self.session_may_rest.map(|limit| (limit, Fault::IdleSession as Told));
+        let ours = deadlines.client_idle.map(|limit| (limit, Fault::IdleClient as Told));
+        own.into_iter().chain(ours).min_by_key(|(limit, _)| *limit)
+    }
 }
 
 impl Clock {
-    /// The client took some of its answer.
-    pub(super) fn client_reads(&mut self) {
+    /// The client's socket took some of its answer.
+    pub(super) fn wrote(&mut self, count: usize) {
         if let Some(spans) = &mut self.0 {
-            spans.stall = None;
+            spans.stall.wrote(count);
         }
     }
 
@@ -91,42 +107,68 @@ impl Clock {
         cx: &mut Context<'_>,
         deadlines: &Deadlines,
         doing: Doing,
+        stream: &Stream,
     ) -> Poll<Overdue> {
-        let Doing { owed, in_transaction, stalled, resting } = doing;
+        let Doing { owed, in_transaction, stalled, resting, .. } = doing;
         let on = [
             deadlines.query.is_some() && owed,
             deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
-            deadlines.write_stall.is_some() && stalled,
-            deadlines.client_idle.is_some() && resting && !stalled,
+            resting && !stalled && (deadlines.client_idle.is_some() || doing.session_may_rest.is_some()),
         ];
-        if self.0.is_none() && !on.contains(&true) {
+        let stall = deadlines.write_stall.filter(|_| stalled);
+        if self.0.is_none() && stall.is_none() && !on.contains(&true) {
             return Poll::Pending;
         }
-        self.0.get_or_insert_default().poll(cx, deadlines, on)
+        let spans = self.0.get_or_insert_default();
+        spans.follow(on, stall);
+        spans.poll(cx, deadlines, doing.rest(deadlines), stream)
     }
 }
 
 impl Spans {
-    fn poll(&mut self, cx: &mut Context<'_>, deadlines: &Deadlines, on: [bool; 5]) -> Poll<Overdue> {
-        let spans =
-            [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.stall, &mut self.rest];
+    fn follow(&mut self, on: [bool; 4], stall: Option<Duration>) {
+        let spans = [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.rest];
         spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
         if self.query.is_none() {
             self.cancelled = None;
         }
-        let due = [
+        self.stall.follow(stall);
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        deadlines: &Deadlines,
+        rest: Option<(Duration, Told)>,
+        stream: &Stream,
+    ) -> Poll<Overdue> {
+        while let Some((at, limit, kind)) = self.next(deadlines, rest) {
+            ready!(self.alarm.poll(cx, at));
+            match kind {
+                Kind::Stall if self.stall.keeps_up(limit, stream.unsent()) => {}
+                kind => return Poll::Ready(self.overdue(kind, limit, deadlines)),
+            }
+        }
+        Poll::Pending
+    }
+
+    /// What is due first, and the limit that it is about.
+    fn next(
+        &self,
+        deadlines: &Deadlines,
+        rest: Option<(Duration, Told)>,
+    ) -> Option<(Instant, Duration, Kind)> {
+        let ends = [
             (self.query.filter(|_| self.cancelled.is_none()), deadlines.query, Kind::Query),
             (self.cancelled, Some(CANCEL_GRACE), Kind::Cancelled),
             (self.transaction, deadlines.transaction, Kind::Transaction),
             (self.pause, deadlines.idle_in_transaction, Kind::Pause),
-            (self.stall, deadlines.write_stall, Kind::Stall),
-            (self.rest, deadlines.client_idle, Kind::Rest),
+            (self.rest, rest.map(|(limit, _)| limit), Kind::Rest(rest.map(|(_, fault)| fault))),
         ];
-        let due = due.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
-        let Some((at, limit, kind)) = due.min_by_key(|(at, ..)| *at) else { return Poll::Pending };
-        ready!(self.alarm.poll(cx, at));
-        Poll::Ready(self.overdue(kind, limit, deadlines))
+        let ends = ends.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
+        let look = self.stall.next_look().zip(deadlines.write_stall);
+        ends.chain(look.map(|(at, limit)| (at, limit, Kind::Stall))).min_by_key(|(at, ..)| *at)
     }
 
     fn overdue(&mut self, kind: Kind, limit: Duration, deadlines: &Deadlines) -> Overdue {
@@ -139,7 +181,7 @@ impl Spans {
             Kind::Transaction => Overdue::Client(Fault::TransactionTimeout(limit)),
             Kind::Pause => Overdue::Client(Fault::IdleInTransaction(limit)),
             Kind::Stall => Overdue::Client(Fault::WriteStall(limit)),
-            Kind::Rest => Overdue::Client(Fault::IdleClient(limit)),
+            Kind::Rest(fault) => Overdue::Client(fault.unwrap_or(Fault::IdleClient)(limit)),
         }
     }
 }
@@ -151,7 +193,7 @@ enum Kind {
     Transaction,
     Pause,
     Stall,
-    Rest,
+    Rest(Option<Told>),
 }
 
 /// A span lasts as long as its state does.

@@ -15,7 +15,7 @@ pub struct Deadlines {
     pub idle_in_transaction: Option<Duration>,
     /// A pause between transactions; then the client is closed (57P05).
     pub client_idle: Option<Duration>,
-    /// How long a client may read nothing of an answer that waits for it; then it is closed (08006).
+    /// How long a client may take less than 1 KiB/s of an answer that waits for it; then it is closed (08006).
     pub write_stall: Option<Duration>,
 }
 

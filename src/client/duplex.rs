@@ -19,17 +19,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
-use super::deadline::Deadlines;
 use super::half_open::HalfOpen;
+use super::house::Home;
 use super::working::Working;
-use crate::meter::counters::Counters;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
-use crate::session::exchange::{Exchange, Judged, ServerViolation, Shared};
+use crate::session::exchange::{Exchange, Judged, ServerViolation};
 use crate::session::server::Tx;
+use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::Lane;
 
@@ -70,13 +70,10 @@ pub(super) struct Duplex<'a> {
     pub half_open: &'a mut HalfOpen,
     pub server: &'a mut Connection,
     pub state: &'a mut ClientState,
-    pub shared: &'a Shared,
+    pub home: &'a Home,
     pub lanes: &'a mut Working,
     pub card: &'a Arc<Card>,
-    pub counters: &'a Counters,
     pub clock: &'a mut Clock,
-    pub deadlines: &'a Deadlines,
-    pub mode: Mode,
 }
 
 impl Duplex<'_> {
@@ -110,7 +107,7 @@ impl Duplex<'_> {
 
     /// In statement mode no transaction outlives its statement.
     fn check_statement_mode(&self) -> Result<(), End> {
-        match self.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
+        match self.home.mode == Mode::Statement && self.server.ledger.tx != Tx::Idle {
             true => Err(End::Fault(Fault::StatementMode)),
             false => Ok(()),
         }
@@ -159,6 +156,8 @@ impl Duplex<'_> {
     fn judge_requests(&mut self) -> Result<bool, End> {
         let mut moved = false;
         while self.server.ledger.replies.len() < PIPELINE {
+            #[cfg(debug_assertions)]
+            self.panic_if_asked();
             let capacity = self.lanes.up.capacity();
             match self.exchange().request() {
                 Ok(Judged::Moved) => moved = true,
@@ -173,8 +172,18 @@ impl Duplex<'_> {
                 Err(fault) => return Err(End::Fault(fault)),
             }
         }
-        self.lanes.worked |= moved;
+        if moved {
+            self.lanes.worked = true;
+            self.make_way();
+        }
         Ok(moved)
+    }
+
+    /// PostgreSQL refuses some statements while our idle servers use a database.
+    fn make_way(&self) {
+        if self.state.touch.effects.intersects(Effects::DATABASE) {
+            self.home.vacate.notify_one();
+        }
     }
 
     /// A server that takes nothing any more is found gone when it is read.
@@ -224,8 +233,8 @@ impl Duplex<'_> {
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
             Poll::Pending => Ok(false),
-            Poll::Ready(Ok(_)) => {
-                self.clock.client_reads();
+            Poll::Ready(Ok(count)) => {
+                self.clock.wrote(count);
                 Ok(true)
             }
             Poll::Ready(Err(_)) => Err(End::ClientGone),
@@ -235,12 +244,23 @@ impl Duplex<'_> {
 
 // -- the rare
 
+/// A query that is a bug of ours, in builds for tests.
+#[cfg(debug_assertions)]
+const PANIC: &[u8] = b"-- pgweir, panic\0";
+
 impl Duplex<'_> {
+    #[cfg(debug_assertions)]
+    fn panic_if_asked(&self) {
+        if let Ok(Some(frame)) = self.lanes.up.frame() {
+            assert!(frame.body != PANIC, "as was asked for");
+        }
+    }
+
     fn exchange(&mut self) -> Exchange<'_> {
         Exchange {
             client: self.state,
             server: &mut self.server.ledger,
-            shared: self.shared,
+            shared: &self.home.shared,
             up: &mut self.lanes.up,
             down: &mut self.lanes.down,
             work: &mut self.lanes.work,
@@ -281,7 +301,7 @@ impl Duplex<'_> {
             return;
         }
         cancels.fetch_add(1, Ordering::Relaxed);
-        self.counters.cancels_sent.inc();
+        self.home.counters.cancels_sent.inc();
         let (card, route, connector) =
             (self.card.clone(), self.server.route.clone(), self.server.connector.clone());
         tokio::spawn(async move {
@@ -296,8 +316,10 @@ impl Duplex<'_> {
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         let owed = !self.server.ledger.replies.is_empty();
-        // A client that asks no more can't send the rest of a message, or the Sync that an unfinished batch needs.
-        let unfinished = self.lanes.up.is_passing() || !self.server.ledger.replies.awaits_ready();
+        // A client that asks no more can't send the rest of a message or of a copy, or the Sync that an unfinished
+        // batch needs.
+        let replies = &self.server.ledger.replies;
+        let unfinished = self.lanes.up.is_passing() || replies.is_copying_in() || !replies.awaits_ready();
         if self.half_open.is_closed() && unfinished && !self.owes_client() {
             return Err(End::ClientGone);
         }
@@ -308,9 +330,9 @@ impl Duplex<'_> {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.owes_client(),
-            resting: false,
+            ..Doing::default()
         };
-        match self.clock.poll(cx, self.deadlines, doing) {
+        match self.clock.poll(cx, &self.home.deadlines, doing, self.stream) {
             Poll::Pending => Ok(Poll::Pending),
             Poll::Ready(overdue) => self.overdue(cx, overdue),
         }

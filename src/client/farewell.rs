@@ -13,6 +13,7 @@ use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
 use crate::session::clean;
 use crate::session::exchange::Exchange;
+use crate::session::pins::Pins;
 use crate::session::replies::{Awaits, Replies};
 use crate::session::server::Tx;
 use crate::sql::Effects;
@@ -98,8 +99,8 @@ impl Client {
             Loss::Stuck(_) => drop(lease),
             _ => lease.close(),
         }
-        let pinned = !std::mem::take(&mut self.state.pins).is_empty();
-        let keeps_session = self.home.mode == Mode::Session || pinned;
+        let keeps_session = self.keeps_session();
+        self.state.pins = Pins::default();
         let lanes = self.working();
         let mid_message = lanes.down.is_passing();
         let pipelined = lanes.up.unjudged() > 0 || lanes.up.is_passing();
@@ -124,6 +125,11 @@ impl Client {
         Ok(None)
     }
 
+    /// Whether something of its session is in its server alone.
+    pub(super) fn keeps_session(&self) -> bool {
+        self.home.mode == Mode::Session || !self.state.pins.is_empty()
+    }
+
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
         if let Loss::Stuck(fault) = loss {
             return fault.clone();
@@ -137,7 +143,7 @@ impl Client {
                 Some(SqlState::ADMIN_SHUTDOWN | SqlState::CANNOT_CONNECT_NOW) | None if in_transaction => {
                     return Fault::ServerLost;
                 }
-                Some(sqlstate) if owes || in_transaction => {
+                Some(sqlstate) if owes || in_transaction || self.keeps_session() => {
                     return Fault::Rejected { sqlstate, message: fields.message_text().into_owned() };
                 }
                 _ => {}
@@ -153,7 +159,11 @@ impl Client {
                     .touch
                     .effects
                     .intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
-        if may_have_committed { Fault::CommitInDoubt } else { Fault::ServerLost }
+        match may_have_committed {
+            true => Fault::CommitInDoubt,
+            false if self.state.pins.is_empty() => Fault::ServerLost,
+            false => Fault::SessionLost { held: self.state.pins.to_string() },
+        }
     }
 
     /// What was asked and not answered never happened, as far as the client's maps go.
@@ -221,8 +231,7 @@ impl Client {
             lanes.give_back();
         }
         let (shared, mode) = (self.home.shared.clone(), self.home.mode);
-        let touched =
-            !self.state.pins.is_empty() || self.state.touch.needs_settling() || mode == Mode::Session;
+        let touched = !self.state.pins.of_others().is_empty() || self.is_touched() || mode == Mode::Session;
         // What was done since the last settling hasn't been asked for; a slot may be there.
         let unsettled = self.state.touch.effects;
         self.state.pins.stick(unsettled);
@@ -247,15 +256,14 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
     if lease.ledger.tx != Tx::Idle && lease.ask("ROLLBACK").await.is_err() {
         return lease.close();
     }
+    lease.ledger.change = None;
     if touched || lease.ledger.settings.is_none() {
         if lease.ask("DISCARD ALL").await.is_err() {
             return lease.close();
         }
-        let plain = shared.settings.plain().clone();
-        lease.ledger.settings = Some(plain);
+        lease.wear(shared.settings.plain().clone());
         lease.ledger.questions = 0;
         lease.ledger.statements.retain(|_| false);
-        lease.set_label(crate::pool::key::Label::BASELINE);
     }
     if let Ok(clean) = clean::prove(&lease.ledger, true) {
         lease.release(clean, crate::pool::accounts::Tally::default());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::accept::Entrance;
@@ -14,15 +15,18 @@ use super::deadline::Deadlines;
 use super::limits::ClientLimits;
 use super::login::Rules;
 use crate::auth::secret::Secret;
+use crate::catalog::Epochs;
 use crate::meter::counters::Counters;
 use crate::net::tls::outbound::Outbound;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
 use crate::server::lend::{Blueprint, Pool};
 use crate::server::open::{Known, Source};
 use crate::server::pools::Pools;
-use crate::server::upstream::Upstream;
+use crate::server::upstream::{Host, Upstream};
 use crate::session::exchange::{Limits, Shared};
+use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
 
@@ -56,6 +60,9 @@ pub struct House {
     /// Passwords with which servers are logged in to, by user.
     pub passwords: HashMap<String, Secret>,
     pub pools: Pools,
+    pub epochs: Arc<Epochs>,
+    /// Rings when somebody may want a database that nobody else uses.
+    pub vacate: Arc<Notify>,
     pub connector: Arc<Connector>,
     pub limits: ClientLimits,
     pub deadlines: Deadlines,
@@ -66,7 +73,24 @@ pub struct House {
     /// Cancelled when clients that are at rest are to go.
     pub draining: CancellationToken,
     pub homes: DashMap<(String, String), Arc<Home>>,
+    pub catalogs: Catalogs,
     pub hasher: RandomState,
+}
+
+/// What is known of the catalogue of each database, by where it is: clients may know it by several names.
+#[derive(Debug, Default)]
+pub struct Catalogs(DashMap<(Vec<Host>, String), Arc<Catalog>>);
+
+impl Catalogs {
+    fn of(&self, upstream: &Upstream, asked: &str) -> Arc<Catalog> {
+        let database = upstream.database.as_deref().unwrap_or(asked);
+        self.0.entry((upstream.hosts.clone(), database.to_owned())).or_default().clone()
+    }
+
+    /// Other ways than ours lead to a database, too: the next client that works there looks for changes.
+    pub fn set_due(&self) {
+        self.0.iter().for_each(|catalog| catalog.lexicon.set_due());
+    }
 }
 
 /// What the clients of one database and user share.
@@ -74,7 +98,9 @@ pub struct Home {
     pub pool: Arc<Pool>,
     pub shared: Arc<Shared>,
     pub known: Arc<Known>,
+    pub catalog: Arc<Catalog>,
     pub mode: Mode,
+    pub vacate: Arc<Notify>,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
 }
@@ -115,9 +141,13 @@ impl House {
 
     fn build(&self, found: &Database, database: &str, user: &str) -> Arc<Home> {
         let settings = found.pool.clone();
+        let catalog = self.catalogs.of(&found.upstream, database);
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
+            sequences: Sequences::new(settings.sequences),
+            epochs: self.epochs.clone(),
+            lexicon: catalog.lexicon.clone(),
             limits: Limits {
                 statement_size: self.limits.statement_size as usize,
                 client_statements: self.limits.client_statements,
@@ -130,6 +160,7 @@ impl House {
         let pool = self.pools.get_or_start(database, user, || Blueprint {
             settings,
             upstream: found.upstream.clone(),
+            epochs: self.epochs.clone(),
             opener: Box::new(move |profile| {
                 let (source, on_upstream) = (source.clone(), on_upstream.clone());
                 Box::pin(async move {
@@ -139,8 +170,9 @@ impl House {
                 })
             }),
         });
-        let (deadlines, counters) = (self.deadlines.clone(), self.counters.clone());
-        Arc::new(Home { pool, shared, known, mode, deadlines, counters })
+        let (vacate, deadlines, counters) =
+            (self.vacate.clone(), self.deadlines.clone(), self.counters.clone());
+        Arc::new(Home { pool, shared, known, catalog, mode, vacate, deadlines, counters })
     }
 
     fn source(

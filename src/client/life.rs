@@ -18,7 +18,7 @@ use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
 use crate::pool::key::{Label, Profile, Wish};
 use crate::server::cancel;
-use crate::session::client::ClientState;
+use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
 use crate::session::settings::Settings;
 use crate::session::settle::startup_overrides;
@@ -170,12 +170,11 @@ async fn welcome<'a>(
     let client = Box::new(Client {
         stream: guest.stream,
         half_open: HalfOpen::default(),
-        state: ClientState::new(settings, params),
+        state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
         clock: Clock::default(),
         home,
         profile,
-        application_name: guest.startup.application_name.map(Into::into),
         last: None,
         lanes: None,
         bad_news: None,
@@ -193,9 +192,9 @@ fn startup_settings(
 ) -> Arc<Settings> {
     let interner = &home.shared.settings;
     match application_name {
-        Some(name) if params.get("application_name") != Some(name) => {
-            params.set("application_name", name, &house.hasher);
-            interner.intern(startup_overrides([("application_name".into(), name.into())]))
+        Some(name) if params.get(APPLICATION_NAME) != Some(name) => {
+            params.set(APPLICATION_NAME, name, &house.hasher);
+            interner.intern(startup_overrides([(APPLICATION_NAME.into(), name.into())]))
         }
         _ => interner.plain().clone(),
     }

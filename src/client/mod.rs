@@ -18,4 +18,5 @@ pub mod login;
 mod queue;
 mod relay;
 mod settle;
+mod stall;
 mod working;

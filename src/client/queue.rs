@@ -12,7 +12,6 @@ use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
 use crate::server::lease::Lease;
 use crate::server::lend::Checkout;
-use crate::session::settings::replay;
 use crate::wire::fault::Fault;
 use crate::wire::write;
 
@@ -71,16 +70,7 @@ impl Client {
     /// Makes a server the client's own: the settings that it has set, and what it was told. A server that can't be
     /// made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
-        let wanted = &self.state.settings;
-        if lease.ledger.settings.as_ref().is_none_or(|there| there.id != wanted.id) {
-            let there = lease.ledger.settings.take();
-            let difference = there.and_then(|there| replay(&there.overrides, &wanted.overrides));
-            if let Some(sql) = difference {
-                lease.ask(&sql).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
-            }
-            lease.ledger.settings = Some(wanted.clone());
-            lease.set_label(Label(wanted.id));
-        }
+        lease.restore(&self.state.settings).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }
@@ -103,9 +93,35 @@ pub(super) fn fault(home: &Home, refusal: Refusal) -> Fault {
     let pool = home.name();
     match refusal {
         Refusal::QueueFull { size, limit } => Fault::QueueFull { pool, size, limit },
-        Refusal::QueueTimeout { waited, size, pinned } => Fault::QueueTimeout { pool, size, pinned, waited },
+        Refusal::QueueTimeout { waited, size, pins } => {
+            Fault::QueueTimeout { pool, size, pins: counted(pins), waited }
+        }
         Refusal::Unreachable { why } => Fault::ServerUnreachable { pool, why: why.to_string() },
         Refusal::Rejected { sqlstate, message } => Fault::Rejected { sqlstate, message: message.to_string() },
         Refusal::Draining => Fault::Shutdown,
+    }
+}
+
+/// How many, and how many for each reason, the most frequent first.
+fn counted(mut pins: Vec<&'static str>) -> String {
+    pins.sort_unstable();
+    let mut reasons: Vec<(usize, &str)> =
+        pins.chunk_by(|a, b| a == b).map(|equal| (equal.len(), equal[0])).collect();
+    reasons.sort_by_key(|(count, _)| std::cmp::Reverse(*count));
+    let reasons: Vec<String> = reasons.iter().map(|(count, reason)| format!("{count} {reason}")).collect();
+    match pins.len() {
+        0 => "0".to_owned(),
+        count => format!("{count} ({})", reasons.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pins_are_told_by_reason() {
+        assert_eq!(counted(vec![]), "0");
+        assert_eq!(counted(vec!["listen", "advisory_lock", "listen"]), "3 (2 listen, 1 advisory_lock)");
     }
 }

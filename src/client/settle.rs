@@ -4,21 +4,27 @@
 use super::duplex::{End, Loss};
 use super::relay::Client;
 use crate::pool::accounts::Tally;
-use crate::pool::key::Label;
+use crate::pool::core::Pin;
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
+use crate::session::client::APPLICATION_NAME;
+use crate::session::pins::{Hold, Reason};
+use crate::session::sequences::Keep;
 use crate::session::settle::{Answers, Questions};
-
-const APPLICATION_NAME: &str = "application_name";
+use crate::sql::Effects;
+use crate::wire::fault::Fault;
 
 impl Client {
     /// Releases the server if nothing speaks against it: the way of most transactions. Else it comes back.
     pub(super) fn release(&mut self, lease: Lease) -> Option<Lease> {
-        let track = self.home.shared.limits.track_state;
-        let stays = self.home.mode == Mode::Session || (track && self.state.touch.needs_settling());
-        if stays || !self.state.pins.is_empty() {
+        let shared = &self.home.shared;
+        let stays = self.home.mode == Mode::Session
+            || self.is_touched()
+            || (shared.limits.track_state && shared.lexicon.is_due())
+            || shared.sequences.keep(self.state.touch.effects) != Keep::No;
+        if stays || !self.state.pins.is_empty() || self.state.settings.idle_timeout.is_some() {
             return Some(lease);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
@@ -36,7 +42,12 @@ impl Client {
     pub(super) async fn settle(&mut self, mut lease: Lease) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
         if self.home.shared.limits.track_state {
-            self.ask_what_changed(&mut lease).await?;
+            // Signs, not the mere doubt whether a text has some.
+            let touched = self.state.touch.needs_settling();
+            if self.ask_what_changed(&mut lease).await.is_err() {
+                lease.close();
+                return self.session_lost(touched).map(|()| None);
+            }
         } else {
             self.state.touch.clear();
         }
@@ -46,6 +57,12 @@ impl Client {
             lease.tally(self.tally());
             return Ok(Some(lease));
         }
+        if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
+            && lease.restore(&resting).await.is_err()
+        {
+            lease.close();
+            return Ok(None);
+        }
         match clean::prove(&lease.ledger, self.is_quiet()) {
             Ok(clean) => lease.release(clean, self.tally()),
             Err(Unclean::Doubtful) => self.resolve_doubt(lease).await?,
@@ -53,6 +70,24 @@ impl Client {
             Err(unclean) => tracing::warn!(%unclean, "a server was not clean and is closed"),
         }
         Ok(None)
+    }
+
+    /// Whether the session may have become another since it was last asked.
+    pub(super) fn is_touched(&self) -> bool {
+        let (shared, touch) = (&self.home.shared, &self.state.touch);
+        shared.limits.track_state && (touch.needs_settling() || touch.is_doubtful(shared.lexicon.moment()))
+    }
+
+    /// The server was lost before it said what the session has become. The client has its answer, and stays if nothing
+    /// says that more than the server was lost.
+    fn session_lost(&mut self, touched: bool) -> Result<(), End> {
+        if self.keeps_session() || touched {
+            let held =
+                if self.state.pins.is_empty() { "settings".to_owned() } else { self.state.pins.to_string() };
+            return Err(End::Fault(Fault::SessionLost { held }));
+        }
+        self.state.touch.clear();
+        Ok(())
     }
 
     fn after_exchange(&mut self, lease: &Lease) {
@@ -79,59 +114,113 @@ impl Client {
         }
     }
 
-    async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), End> {
-        let touch = &self.state.touch;
-        let pinned = !self.state.pins.is_empty();
-        if !touch.needs_settling() && !pinned {
-            self.state.touch.clear();
-            return Ok(());
-        }
+    /// An error means that the server can't be used any more.
+    async fn ask_what_changed(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        let held = self.state.pins.hold();
+        self.keep_sequences(lease, held);
+        self.renew_catalog(lease).await?;
+        let lexicon = &self.home.shared.lexicon;
+        let (touch, pins) = (&self.state.touch, self.state.pins);
         let before = &self.state.settings.overrides;
-        let mut questions = Questions::of(touch, before, pinned);
-        if self.state.pins.unknown {
-            questions = Questions::everything(before);
-        }
+        let questions = match pins.unknown {
+            true => Questions::everything(before, pins, lexicon),
+            false => Questions::of(touch, before, pins, lexicon),
+        };
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
-            match ask(lease, &questions).await {
-                Ok(answers) => self.take_answers(lease, &questions, &answers),
+            match self.ask_and_learn(lease, &questions).await {
+                Ok(()) => {}
                 // The client's own statement_timeout, perhaps; the next settling asks again.
                 Err(error) if error.is_harmless() => self.state.pins.unknown = true,
-                Err(_) => return Err(End::ServerGone(Loss::Silent)),
+                Err(error) => return Err(error),
             }
         }
         self.state.touch.clear();
-        self.pin_or_unpin(lease, pinned);
+        self.pin_or_unpin(lease, held);
         Ok(())
+    }
+
+    /// Values of sequences can't be asked for, so what was done says whether they are worth a server.
+    fn keep_sequences(&mut self, lease: &Lease, held: Option<Hold>) {
+        let effects = self.state.touch.effects;
+        let given_up = effects.contains(Effects::DISCARD_ALL)
+            || matches!(held, Some(Hold::Convenient(_))) && lease.is_asked_back();
+        match self.home.shared.sequences.keep(effects) {
+            _ if given_up => self.state.pins.sequences = Keep::No,
+            Keep::No => {}
+            keep => self.state.pins.sequences = keep,
+        }
+    }
+
+    /// If the texts were judged by what may be out of date, anything may have happened; what the catalogue says now is
+    /// read first, since it knows names that have to be asked for.
+    async fn renew_catalog(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        // Whatever it changed is committed by now.
+        lease.ledger.change = None;
+        let catalog = &self.home.catalog;
+        let mut renewed = Ok(());
+        if self.state.touch.is_doubtful(catalog.lexicon.moment()) {
+            self.state.touch.effects |= Effects::OPAQUE;
+            renewed = catalog.renew(lease).await;
+        } else if catalog.lexicon.take_due() {
+            renewed = catalog.compare(lease).await;
+        }
+        match renewed {
+            Err(error) if !error.is_harmless() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
+        let answers = ask(lease, questions).await?;
+        self.take_answers(lease, questions, &answers);
+        self.keep_application_name(lease).await
     }
 
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
         let before = &self.state.settings.overrides;
         let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
-        let interner = &self.home.shared.settings;
-        let there = interner.intern(after.clone());
-        lease.set_label(Label(there.id));
-        lease.ledger.settings = Some(there.clone());
-        self.state.settings = match &self.application_name {
-            Some(name) if !after.values.contains_key(APPLICATION_NAME) => {
-                let mut own = after;
-                own.values.insert(APPLICATION_NAME.into(), name.clone());
-                interner.intern(own)
-            }
-            _ => there,
-        };
+        let set = self.state.touch.names.iter().chain(after.values.keys());
+        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
+        let settings = self.home.shared.settings.intern(after);
+        lease.wear(settings.clone());
+        self.state.settings = settings;
         self.state.pins = answers.pins(self.state.pins);
         self.state.told = lease.ledger.params.clone();
     }
 
-    fn pin_or_unpin(&mut self, lease: &Lease, was_pinned: bool) {
-        match self.state.pins.reasons().next() {
-            Some(reason) if !was_pinned => {
+    /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
+    async fn keep_application_name(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        let now = &self.state.settings.overrides;
+        let Some(own) = &self.state.application_name else { return Ok(()) };
+        if now.values.contains_key(APPLICATION_NAME) || lease.ledger.params.get(APPLICATION_NAME) == Some(own)
+        {
+            return Ok(());
+        }
+        let mut wanted = now.clone();
+        wanted.values.insert(APPLICATION_NAME.into(), own.clone());
+        self.state.settings = self.home.shared.settings.intern(wanted);
+        lease.restore(&self.state.settings).await?;
+        self.state.told = lease.ledger.params.clone();
+        Ok(())
+    }
+
+    fn pin_or_unpin(&mut self, lease: &Lease, before: Option<Hold>) {
+        let hold = self.state.pins.hold();
+        if hold == before {
+            return;
+        }
+        match hold {
+            Some(Hold::Needed(reason)) => {
                 tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
-                lease.pin(reason.as_str());
+                lease.pin(Pin::needed(reason.as_str()));
             }
-            None if was_pinned => lease.unpin(),
-            _ => {}
+            Some(Hold::Convenient(keep)) => lease.pin(Pin {
+                reason: Reason::Sequence.as_str(),
+                is_replaced: keep == Keep::Yes,
+                yields: self.card.waker(),
+            }),
+            None => lease.unpin(),
         }
     }
 

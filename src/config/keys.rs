@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::secret::Secret;
 use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
+use crate::session::sequences::Reliance;
 
 use super::address::{Addresses, Tcp};
 use super::measure::{Bytes, Span};
@@ -97,8 +98,10 @@ rows! {
         "timeouts.idle_in_transaction" => deadlines.idle_in_transaction: OrOff(SOME_TIME);
         /// A pause between transactions; then the client is closed with 57P05.
         "timeouts.client_idle" => deadlines.client_idle: OrOff(SOME_TIME);
-        /// How long a client may read nothing of its answer; then it is closed with 08006.
+        /// How long a client may take less than 1 KiB/s of a waiting answer; then it is closed with 08006.
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
+        /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
+        "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
@@ -129,6 +132,9 @@ rows! {
         "mode" => mode: Word(POOL_MODES);
         /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
         "session_state" => session_state: Word(SESSION_STATES);
+        /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
+        /// so, goes on if a client of the pool is seen to ask, and stops if none does.
+        "sequences" => sequences: Word(RELIANCES);
         /// Servers that a pool may open.
         "size" => size: Count { min: 1, max: 100_000 };
         /// Servers kept open when idle, once the pool has been used.
@@ -251,6 +257,8 @@ pub struct UserKeys {
 
 const POOL_MODES: &[(&str, Mode)] =
     &[("transaction", Mode::Transaction), ("session", Mode::Session), ("statement", Mode::Statement)];
+const RELIANCES: &[(&str, Reliance)] =
+    &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
 const SESSION_STATES: &[(&str, SessionState)] =
     &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
 const METHODS: &[(&str, Method)] = &[

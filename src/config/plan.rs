@@ -1,6 +1,7 @@
 //! The effective configuration: what all sources together mean, with nothing left to interpret.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use crate::auth::users::Users;
 use crate::client::deadline::Deadlines;
@@ -25,6 +26,8 @@ pub struct Plan {
     pub totals: Totals,
     pub client_limits: ClientLimits,
     pub deadlines: Deadlines,
+    /// How often what is known of a database's routines is doubted; `None`: never.
+    pub catalog_check: Option<Duration>,
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
@@ -101,6 +104,7 @@ impl Default for Plan {
             totals: Totals::default(),
             client_limits: ClientLimits::default(),
             deadlines: Deadlines::default(),
+            catalog_check: Some(Duration::from_secs(30)),
             users: Users::default(),
             client_tls: inbound::Settings::default(),
             server_tls: ServerTls::default(),

@@ -4,3 +4,4 @@ pub mod certificates;
 pub mod drain;
 pub mod run;
 pub mod signals;
+mod vacate;

@@ -15,10 +15,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
+use super::vacate;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
 use crate::client::card::{self, Registry};
-use crate::client::house::{Database, Databases, House};
+use crate::client::house::{Catalogs, Database, Databases, House};
 use crate::client::life;
 use crate::client::login::Rules;
 use crate::config::{self, Listen, Plan};
@@ -111,6 +112,8 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
+        tokio::spawn(vacate::on_demand(house.clone()));
+        look_for_changes(&house, plan.catalog_check);
         tokio::spawn(
             certificates
                 .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
@@ -141,6 +144,8 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         databases: databases(plan, certificates),
         passwords: plan.users.secrets.clone(),
         pools: Pools::new(plan.totals.clone()),
+        epochs: Arc::default(),
+        vacate: Arc::default(),
         connector: Arc::new(Connector {
             dialer: Dialer::new(TcpOptions::default()),
             deriver,
@@ -153,6 +158,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         clients: AtomicU32::new(0),
         draining: strings.drain.clone(),
         homes: DashMap::new(),
+        catalogs: Catalogs::default(),
         hasher: RandomState::new(),
     })
 }
@@ -176,6 +182,18 @@ fn databases(plan: &Plan, certificates: &Certificates) -> Databases {
         named: plan.databases.named.iter().map(|(name, found)| (name.clone(), database(found))).collect(),
         wildcard: plan.databases.wildcard.as_ref().map(database),
     }
+}
+
+/// From time to time somebody should look for changes of each database's catalogue. Nobody does where nobody works.
+fn look_for_changes(house: &Arc<House>, period: Option<Duration>) {
+    let Some(period) = period else { return };
+    let house = house.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(period).await;
+            house.catalogs.set_due();
+        }
+    });
 }
 
 fn open_http(

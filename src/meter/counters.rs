@@ -113,10 +113,12 @@ impl From<&Fault> for Closed {
             | Fault::TransactionTimeout(_)
             | Fault::IdleInTransaction(_)
             | Fault::IdleClient(_)
+            | Fault::IdleSession(_)
             | Fault::WriteStall(_) => Self::Timeout,
             Fault::QueueFull { .. }
             | Fault::ServerUnreachable { .. }
             | Fault::ServerLost
+            | Fault::SessionLost { .. }
             | Fault::Rejected { .. }
             | Fault::PlanChanged
             | Fault::CommitInDoubt

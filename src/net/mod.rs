@@ -8,3 +8,4 @@ pub mod options;
 pub mod resolve;
 pub mod stream;
 pub mod tls;
+mod unsent;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::tls::stream::TlsStream;
+use super::unsent::unsent;
 
 /// A connection to a client or a server. TLS is boxed, so that the plain ones stay small.
 #[derive(Debug)]
@@ -63,6 +64,21 @@ impl Stream {
 
     pub fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
+    }
+
+    /// Bytes that were written and that the peer's side has not taken yet, where the kernel tells; else 0. Costs
+    /// three system calls.
+    pub fn unsent(&self) -> u64 {
+        let of_kernel = |socket: &TcpStream| match (socket.local_addr(), socket.peer_addr()) {
+            (Ok(local), Ok(peer)) => unsent(local, peer).unwrap_or(0).into(),
+            _ => 0,
+        };
+        match self {
+            Self::Tcp(socket) => of_kernel(socket),
+            Self::Tls(tls) => of_kernel(tls.socket()) + tls.unsent() as u64,
+            // Its peer takes directly what it reads, and little is buffered.
+            Self::Unix(_) => 0,
+        }
     }
 
     /// Who is at the other end.

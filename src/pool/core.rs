@@ -42,7 +42,7 @@ use super::queue::{Cancelled, Collected, Left, Queue};
 use super::settings::PoolSettings;
 
 pub use super::queue::Ticket;
-pub use answer::{Checkout, Ended, Held, Order, Permit, Refusal};
+pub use answer::{Checkout, Ended, Held, Order, Permit, Pin, Refusal};
 
 /// One pool of servers `S`, whose waiting clients are woken by `W`.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub struct Core<S, W> {
     health: Health,
     accounts: Accounts,
     phase: Phase,
-    slots: Slab<Slot>,
+    slots: Slab<Slot<W>>,
     /// Drawn by the next server.
     serial: u32,
     /// Profiles of the servers being opened.
@@ -86,12 +86,13 @@ enum Phase {
 }
 
 #[derive(Debug)]
-struct Slot {
+struct Slot<W> {
     serial: u32,
     profile: ProfileId,
     state: State,
-    /// Why it is pinned.
-    pin: Option<&'static str>,
+    pin: Option<Pin<W>>,
+    /// Its client was asked to give it back.
+    asked_back: bool,
     exempt: bool,
     yielded: bool,
     opened: Instant,
@@ -207,18 +208,24 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     /// Its session holds something of its client's. While there are no more than `pinned_servers` of these, the
-    /// pool may have another server instead.
-    pub fn pin(&mut self, now: Instant, held: &Held<S>, reason: &'static str) {
+    /// pool may have another server instead. A further pin takes the place of the one before.
+    pub fn pin(&mut self, now: Instant, held: &Held<S>, pin: Pin<W>) {
         self.enter(now, held.id(), State::Pinned);
-        self.slot(held.id()).pin = Some(reason);
+        self.slot(held.id()).pin = Some(pin);
         self.exempt_pinned(now);
         self.plan(now);
+    }
+
+    /// Whether somebody waits who could use a server whose pin [yields](Pin::yields).
+    pub fn is_asked_back(&self, held: &Held<S>) -> bool {
+        self.slots[held.id().slot as usize].asked_back
     }
 
     pub fn unpin(&mut self, now: Instant, held: &Held<S>) {
         self.enter(now, held.id(), State::Active);
         let slot = self.slot(held.id());
         slot.pin = None;
+        slot.asked_back = false;
         if std::mem::take(&mut slot.exempt) {
             self.exempt -= 1;
             self.exempt_pinned(now);
@@ -341,7 +348,7 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.transition(now, Some(from), Some(state));
     }
 
-    fn slot(&mut self, server: ServerId) -> &mut Slot {
+    fn slot(&mut self, server: ServerId) -> &mut Slot<W> {
         let slot = &mut self.slots[server.slot as usize];
         debug_assert_eq!(slot.serial, server.serial, "a permit outlived its backend");
         slot
@@ -355,7 +362,7 @@ impl<S, W: Clone> Core<S, W> {
     /// Whether a server of this profile may come back for those who wait.
     fn serves(&self, profile: ProfileId) -> bool {
         let serves =
-            |slot: &Slot| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
+            |slot: &Slot<W>| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
         self.slots.iter().any(|(_, slot)| serves(slot))
     }
 
@@ -364,7 +371,7 @@ impl<S, W: Clone> Core<S, W> {
     }
 }
 
-impl Slot {
+impl<W> Slot<W> {
     fn is_old(&self, now: Instant) -> bool {
         self.expires.is_some_and(|at| at <= now)
     }

@@ -1,10 +1,12 @@
-//! The names by which a pool tells servers and wishes apart. Depends on nothing.
+//! The names by which a pool tells servers and wishes apart. Depends on `catalog` for the age of defaults.
 //!
 //! Invariant: equal startup parameters have equal [`ProfileId`]s for as long as anyone holds the [`Profile`];
 //! an id is never used for another profile.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+
+use crate::catalog::DefaultsEpoch;
 
 /// The session settings that a server has, as a number that `session` gives out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -55,8 +57,11 @@ const APART: [&str; 3] = ["application_name", "database", "user"];
 /// Clients may invent any number of them over time, so those that nobody holds any more are forgotten.
 #[derive(Debug, Default)]
 pub struct Profiles {
+    /// Those that clients to come may get.
     known: HashMap<Parameters, Arc<Profile>, foldhash::fast::RandomState>,
-    by_id: HashMap<ProfileId, Parameters, foldhash::fast::RandomState>,
+    by_id: HashMap<ProfileId, Arc<Profile>, foldhash::fast::RandomState>,
+    /// Of the defaults with which servers of the known ones begin.
+    epoch: DefaultsEpoch,
     issued: u32,
     sweep_at: usize,
 }
@@ -66,7 +71,14 @@ impl Profiles {
     const KEPT: usize = 64;
 
     /// The profile of these startup parameters. Of a repeated name the last value counts, as in PostgreSQL.
-    pub fn intern<'a>(&mut self, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Arc<Profile> {
+    ///
+    /// Clients of one `epoch` share servers with nobody of another: a session keeps the defaults that it began with.
+    pub fn intern<'a>(
+        &mut self,
+        epoch: DefaultsEpoch,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Arc<Profile> {
+        self.enter(epoch);
         let parameters = normalised(parameters);
         if let Some(known) = self.known.get(&parameters) {
             return Arc::clone(known);
@@ -75,22 +87,40 @@ impl Profiles {
         let id = ProfileId(self.issued);
         self.issued += 1;
         let profile = Arc::new(Profile { id, parameters: parameters.clone() });
-        self.by_id.insert(id, parameters.clone());
+        self.by_id.insert(id, Arc::clone(&profile));
         self.known.insert(parameters, Arc::clone(&profile));
         profile
     }
 
     /// `None`: nobody holds it any more, and it is forgotten.
     pub fn get(&self, id: ProfileId) -> Option<Arc<Profile>> {
-        self.known.get(self.by_id.get(&id)?).cloned()
+        self.by_id.get(&id).cloned()
+    }
+
+    /// Forgets the profiles of earlier epochs that nobody holds: their servers are of no use any more.
+    pub fn forget_outdated(&mut self, epoch: DefaultsEpoch) {
+        self.enter(epoch);
+        let known = &self.known;
+        self.by_id.retain(|id, profile| {
+            Arc::strong_count(profile) > 1
+                || known.get(&profile.parameters).is_some_and(|of_now| of_now.id == *id)
+        });
+    }
+
+    fn enter(&mut self, epoch: DefaultsEpoch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.known.clear();
+        }
     }
 
     fn sweep(&mut self) {
         if self.known.len() < self.sweep_at.max(Self::KEPT) {
             return;
         }
-        self.known.retain(|_, profile| Arc::strong_count(profile) > 1);
-        self.by_id.retain(|_, parameters| self.known.contains_key(parameters));
+        // Held by the two maps.
+        let (known, by_id) = (&mut self.known, &mut self.by_id);
+        known.retain(|_, profile| Arc::strong_count(profile) > 2 || by_id.remove(&profile.id).is_none());
         self.sweep_at = self.known.len() * 2;
     }
 }
@@ -113,30 +143,54 @@ fn normalised<'a>(parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> P
 mod tests {
     use super::*;
 
+    const NOW: DefaultsEpoch = DefaultsEpoch::FIRST;
+
     #[test]
     fn order_repetition_and_application_name_make_no_difference() {
         let mut profiles = Profiles::default();
-        let a = profiles.intern([("user", "u"), ("options", "-c x=1"), ("client_encoding", "UTF8")]);
-        let b = profiles.intern([
-            ("client_encoding", "LATIN1"),
-            ("client_encoding", "UTF8"),
-            ("application_name", "psql"),
-            ("options", "-c x=1"),
-        ]);
+        let a = profiles.intern(NOW, [("user", "u"), ("options", "-c x=1"), ("client_encoding", "UTF8")]);
+        let b = profiles.intern(
+            NOW,
+            [
+                ("client_encoding", "LATIN1"),
+                ("client_encoding", "UTF8"),
+                ("application_name", "psql"),
+                ("options", "-c x=1"),
+            ],
+        );
         assert_eq!(a.id, b.id);
-        assert_ne!(a.id, profiles.intern([]).id);
+        assert_ne!(a.id, profiles.intern(NOW, []).id);
         assert_eq!(profiles.get(a.id), Some(a));
     }
 
     #[test]
     fn profiles_that_nobody_holds_are_forgotten_and_held_ones_are_not() {
         let mut profiles = Profiles::default();
-        let held = profiles.intern([("search_path", "held")]);
+        let held = profiles.intern(NOW, [("search_path", "held")]);
         for tenant in 0..10_000 {
-            profiles.intern([("search_path", tenant.to_string().as_str())]);
+            profiles.intern(NOW, [("search_path", tenant.to_string().as_str())]);
         }
         assert!(profiles.known.len() <= 2 * Profiles::KEPT);
         assert_eq!(profiles.known.len(), profiles.by_id.len());
-        assert_eq!(profiles.intern([("search_path", "held")]).id, held.id);
+        assert_eq!(profiles.intern(NOW, [("search_path", "held")]).id, held.id);
+    }
+
+    #[test]
+    fn clients_of_other_defaults_share_no_profile_and_old_ones_end_with_their_clients() {
+        let mut profiles = Profiles::default();
+        let old = profiles.intern(NOW, []);
+        let id = old.id;
+        let later = NOW.next();
+        profiles.forget_outdated(later);
+        let new = profiles.intern(later, []);
+        assert_ne!(new.id, id);
+        assert_eq!(profiles.get(id).as_ref(), Some(&old));
+        drop(old);
+        profiles.forget_outdated(later);
+        assert_eq!(profiles.get(id), None);
+        let id = new.id;
+        drop(new);
+        profiles.forget_outdated(later);
+        assert!(profiles.get(id).is_some());
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::session::sequences::Reliance;
+
 /// When a server goes back to the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -30,6 +32,8 @@ pub enum SessionState {
 pub struct PoolSettings {
     pub mode: Mode,
     pub session_state: SessionState,
+    /// Whether clients rely on what sequences gave them in earlier transactions.
+    pub sequences: Reliance,
     /// Servers that the pool may open for ordinary work.
     pub size: u32,
     /// Servers kept open even when idle; opened once the pool has been used.
@@ -60,6 +64,7 @@ impl Default for PoolSettings {
         Self {
             mode: Mode::Transaction,
             session_state: SessionState::Full,
+            sequences: Reliance::Observed,
             size: 20,
             min_size: 0,
             reserve_size: 0,

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
-use super::core::{Checkout, Core, Held, Order, Permit, Refusal, Ticket};
+use super::core::{Checkout, Core, Held, Order, Permit, Pin, Refusal, Ticket};
 use super::health::{OpenError, OpenErrorKind, REJECTION_STANDS};
 use super::key::{Label, ProfileId, ServerId, Wish};
 use super::lifetime::Dice;
@@ -15,6 +15,9 @@ use super::settings::{PoolSettings, Totals};
 use crate::wire::sqlstate::SqlState;
 
 type Client = u32;
+
+/// Added to the number of a client that is woken to give its server back.
+const ASKED: Client = 1 << 31;
 type Server = u64;
 
 struct World {
@@ -266,11 +269,16 @@ impl World {
 
     fn toggle_pin(&mut self, pool: usize) {
         let Some(client) = self.pick(pool, |state| matches!(state, State::Holding { .. })) else { return };
+        let pin = match self.roll(3) {
+            0 => Pin { reason: "convenient", is_replaced: true, yields: Some(ASKED + client) },
+            1 => Pin { reason: "convenient", is_replaced: false, yields: Some(ASKED + client) },
+            _ => Pin::needed("simulated"),
+        };
         let Pool { core, clients, .. } = &mut self.pools[pool];
         if let Some(State::Holding { held, pinned }) = clients.get_mut(&client) {
             match std::mem::replace(pinned, !*pinned) {
                 true => core.unpin(self.now, held),
-                false => core.pin(self.now, held, "simulated"),
+                false => core.pin(self.now, held, pin),
             }
         }
     }
@@ -314,6 +322,15 @@ impl World {
     fn collect(&mut self, pool: usize, client: Client) {
         let too_late = !self.calm && self.roll(20) == 0;
         let house = &mut self.pools[pool];
+        if let Some(client) = client.checked_sub(ASKED) {
+            // It may have ended meanwhile.
+            return match house.clients.get(&client) {
+                Some(State::Holding { held, .. }) if house.core.is_asked_back(held) => {
+                    self.release(pool, client)
+                }
+                _ => {}
+            };
+        }
         let Some(State::Waiting { ticket, profile, passed, .. }) = house.clients.remove(&client) else {
             panic!("client {client} was woken twice");
         };
@@ -484,7 +501,7 @@ impl Pool {
     }
 
     fn tick(&mut self, now: Instant, dead: &HashSet<Server>) {
-        self.core.sweep_idle(now, |server| !dead.contains(server));
+        self.core.sweep_idle(now, |_, server| !dead.contains(server));
         self.core.expire(now);
         self.alarm = self.core.next_deadline(now);
         assert!(self.alarm.is_none_or(|at| at > now), "an alarm in the past would spin");

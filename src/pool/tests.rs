@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
-use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Refusal, Ticket};
+use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Pin, Refusal, Ticket};
 use super::health::{OpenError, OpenErrorKind};
 use super::key::{Label, ProfileId, Wish};
 use super::limits::Ceilings;
@@ -312,7 +312,7 @@ fn a_wait_ends_at_its_deadline() {
     assert_eq!(pool.core.next_deadline(pool.now), Some(pool.now + ms(60)));
     pool.pass(ms(60));
     assert_eq!(pool.core.next_wake(), Some(1));
-    assert_eq!(pool.refused(first), Refusal::QueueTimeout { waited: ms(100), size: 1, pinned: 0 });
+    assert_eq!(pool.refused(first), Refusal::QueueTimeout { waited: ms(100), size: 1, pins: vec![] });
     assert!(matches!(pool.core.collect(second, &0), Checkout::Queued(_)));
 }
 
@@ -322,11 +322,11 @@ fn a_pinned_server_makes_room_for_another_up_to_their_limit() {
     let first = pool.lend(1, A).remove(0);
     let ticket = pool.queued(1, A);
     assert!(pool.opens().is_empty());
-    pool.core.pin(pool.now, &first, "temp table");
+    pool.core.pin(pool.now, &first, Pin::needed("temp table"));
     pool.open_all();
     let second = pool.collected(ticket);
     let ticket = pool.queued(2, A);
-    pool.core.pin(pool.now, &second, "LISTEN");
+    pool.core.pin(pool.now, &second, Pin::needed("LISTEN"));
     assert!(pool.opens().is_empty(), "one pinned server is all that is exempt");
     let (_, permit) = pool.core.end(pool.now, first);
     assert!(pool.opens().is_empty(), "the backend of the first one still exists");
@@ -337,10 +337,42 @@ fn a_pinned_server_makes_room_for_another_up_to_their_limit() {
 }
 
 #[test]
+fn a_server_that_its_client_can_do_without_is_asked_back_once_for_each_who_waits() {
+    let mut pool = Bench::new(PoolSettings { pinned_servers: 0, ..size(2) });
+    let convenient = |client| Pin { reason: "sequence", is_replaced: false, yields: Some(client) };
+    let mut lent = pool.lend(2, A);
+    for (client, held) in lent.iter().enumerate() {
+        pool.core.pin(pool.now, held, convenient(client as u32));
+    }
+    assert_eq!(pool.core.next_wake(), None, "nobody waits");
+    let ticket = pool.queued(9, A);
+    let asked = pool.core.next_wake().expect("one of the two");
+    assert_eq!(pool.core.next_wake(), None, "one waits");
+    let held = lent.remove(asked as usize);
+    assert!(pool.core.is_asked_back(&held) && !pool.core.is_asked_back(&lent[0]));
+    pool.give_back(held);
+    let held = pool.collected(ticket);
+    assert!(!pool.core.is_asked_back(&held));
+}
+
+#[test]
+fn one_that_may_be_replaced_is_asked_back_when_no_more_may() {
+    let mut pool = Bench::new(PoolSettings { pinned_servers: 1, ..size(1) });
+    let pin = |client| Pin { reason: "sequence", is_replaced: true, yields: Some(client) };
+    let first = pool.lend(1, A).remove(0);
+    pool.core.pin(pool.now, &first, pin(1));
+    let second = pool.lend(1, A).remove(0);
+    assert_eq!(pool.core.next_wake(), None, "there was room for another");
+    pool.core.pin(pool.now, &second, pin(2));
+    let _ticket = pool.queued(9, A);
+    assert!(pool.core.next_wake().is_some());
+}
+
+#[test]
 fn a_server_that_is_unpinned_beyond_the_size_ends() {
     let mut pool = Bench::new(size(1));
     let first = pool.lend(1, A).remove(0);
-    pool.core.pin(pool.now, &first, "advisory lock");
+    pool.core.pin(pool.now, &first, Pin::needed("advisory lock"));
     let _second = pool.lend(1, A);
     pool.core.unpin(pool.now, &first);
     pool.give_back(first);

@@ -27,14 +27,16 @@ const LONGEST: usize = 1 << 20;
 
 /// Columns as text; `None` is NULL.
 pub type Row = Vec<Option<Box<str>>>;
+/// Columns as they came; `None` is NULL.
+pub type Columns<'a> = Vec<Option<&'a [u8]>>;
 
 #[derive(Debug, Error)]
 pub enum AskError {
     /// The server answered with an error; the connection is as before.
     #[error("{0}")]
     Refused(String),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Timeout,
+    #[error("no answer within {} s", .0.as_secs())]
+    Timeout(Duration),
     #[error(transparent)]
     Io(#[from] io::Error),
     #[error("the server broke the protocol")]
@@ -59,12 +61,26 @@ impl Connection {
 
     /// Sends messages that end with exactly one ReadyForQuery, and gathers what comes back.
     pub async fn ask_raw(&mut self, messages: &[u8]) -> Result<Vec<Row>, AskError> {
+        let mut rows = Vec::new();
+        let text = |column: &[u8]| String::from_utf8_lossy(column).into();
+        let gather = |row: Columns<'_>| rows.push(row.into_iter().map(|column| column.map(text)).collect());
+        self.ask_rows(messages, PATIENCE, gather).await?;
+        Ok(rows)
+    }
+
+    /// As [`Self::ask_raw`], for answers of any length: `each` takes a row at a time.
+    pub async fn ask_rows(
+        &mut self,
+        messages: &[u8],
+        patience: Duration,
+        each: impl FnMut(Columns<'_>) + Send,
+    ) -> Result<(), AskError> {
         debug_assert!(self.ledger.replies.is_empty());
         let exchange = async {
             self.stream.write_all(messages).await?;
-            self.gather().await
+            self.gather(each).await
         };
-        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+        timeout(patience, exchange).await.unwrap_or(Err(AskError::Timeout(patience)))
     }
 
     /// After a failed copy: the ReadyForQuery that came late, before the answer to an empty query of ours.
@@ -85,17 +101,17 @@ impl Connection {
                 }
             }
         };
-        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout))
+        timeout(PATIENCE, exchange).await.unwrap_or(Err(AskError::Timeout(PATIENCE)))
     }
 
-    async fn gather(&mut self) -> Result<Vec<Row>, AskError> {
-        let mut gathering = Gathering::default();
+    async fn gather(&mut self, each: impl FnMut(Columns<'_>)) -> Result<(), AskError> {
+        let mut gathering = Gathering { each, refused: None };
         let (mut inbox, mut ready) = (BytesMut::with_capacity(4096), false);
         while !ready || !inbox.is_empty() {
             let (tag, body) = self.next_message(&mut inbox).await?;
             ready |= self.take(tag, &body, ready, &mut gathering)?;
         }
-        gathering.answer()
+        gathering.refused.map_or(Ok(()), |message| Err(AskError::Refused(message)))
     }
 
     /// The next message's type and body; `inbox` holds what was read beyond it.
@@ -116,12 +132,12 @@ impl Connection {
     }
 
     /// Takes one message in; true at ReadyForQuery. Behind that, an idle server may still notify.
-    fn take(
+    fn take<F: FnMut(Columns<'_>)>(
         &mut self,
         tag: u8,
         body: &[u8],
         ready: bool,
-        gathering: &mut Gathering,
+        gathering: &mut Gathering<F>,
     ) -> Result<bool, AskError> {
         match tag {
             _ if ready
@@ -130,9 +146,7 @@ impl Connection {
                 return Err(AskError::Protocol);
             }
             b::DATA_ROW => {
-                let columns = read::data_row(body).map_err(|_| AskError::Protocol)?;
-                let text = |column: &[u8]| String::from_utf8_lossy(column).into();
-                gathering.rows.push(columns.into_iter().map(|column| column.map(text)).collect());
+                (gathering.each)(read::data_row(body).map_err(|_| AskError::Protocol)?);
             }
             b::ERROR_RESPONSE => {
                 let fields = ErrorFields::read(body);
@@ -167,17 +181,8 @@ impl Connection {
     }
 }
 
-#[derive(Default)]
-struct Gathering {
-    rows: Vec<Row>,
+struct Gathering<F> {
+    /// Takes the rows.
+    each: F,
     refused: Option<String>,
-}
-
-impl Gathering {
-    fn answer(self) -> Result<Vec<Row>, AskError> {
-        match self.refused {
-            Some(message) => Err(AskError::Refused(message)),
-            None => Ok(self.rows),
-        }
-    }
 }

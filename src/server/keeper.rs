@@ -32,11 +32,14 @@ pub(super) async fn keep<C: Backend>(pool: Weak<Pool<C>>, bell: Arc<Notify>, ope
 
 /// Does all that is due; returns when to come again.
 fn tend<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, watched: &mut Instant) -> Option<Instant> {
+    if watched.elapsed() >= IDLE_WATCH {
+        *watched = Instant::now();
+        let profiles = pool.profiles_in_use();
+        pool.with(|core, now| {
+            core.sweep_idle(now, |profile, server| profiles.get(profile).is_some() && server.idle_check());
+        });
+    }
     let (wakes, orders, alarm) = pool.with(|core, now| {
-        if now.saturating_duration_since(*watched) >= IDLE_WATCH {
-            *watched = now;
-            core.sweep_idle(now, |server| server.idle_check());
-        }
         core.expire(now);
         let wakes: Vec<_> = std::iter::from_fn(|| core.next_wake()).collect();
         let orders: Vec<_> = std::iter::from_fn(|| core.next_order()).collect();
@@ -67,7 +70,7 @@ fn obey<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, order: Order<B
 }
 
 async fn open<C: Backend>(attempt: Attempt<C>, profile: ProfileId, opener: Arc<Opener<C>>) {
-    let known = attempt.pool.profiles().lock().get(profile);
+    let known = attempt.pool.known_profile(profile);
     match known {
         Some(profile) => attempt.ended(opener(profile).await),
         None => attempt.withdraw(),
@@ -99,7 +102,7 @@ impl<C: Backend> Attempt<C> {
     /// Nobody has this profile any more.
     fn withdraw(mut self) {
         if let Some(permit) = self.permit.take() {
-            self.pool.with(|core, now| core.gone(now, permit));
+            self.pool.with(|core, now| core.withdrawn(now, permit));
         }
     }
 }

@@ -6,11 +6,12 @@
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::connection::Connection;
 use super::lend::{Backend, Pool};
 use crate::pool::accounts::Tally;
-use crate::pool::core::{Held, Permit};
+use crate::pool::core::{Held, Permit, Pin};
 use crate::pool::key::{Label, ServerId};
 use crate::session::clean::Clean;
 
@@ -45,9 +46,14 @@ impl<C: Backend> Lease<C> {
         self.held_mut().label = label;
     }
 
-    /// The server's session holds something of this client's: the pool may have another one instead.
-    pub fn pin(&self, reason: &'static str) {
-        self.pool.with(|core, now| core.pin(now, self.held(), reason));
+    /// The server's session holds something of this client's.
+    pub fn pin(&self, pin: Pin<Waker>) {
+        self.pool.with(|core, now| core.pin(now, self.held(), pin));
+    }
+
+    /// Whether others wait for a server whose pin yields.
+    pub fn is_asked_back(&self) -> bool {
+        self.pool.with(|core, _| core.is_asked_back(self.held()))
     }
 
     pub fn unpin(&self) {

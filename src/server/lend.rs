@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
@@ -22,9 +22,10 @@ use super::keeper;
 use super::lease::Lease;
 use super::pools::Neighbours;
 use super::upstream::Upstream;
+use crate::catalog::Epochs;
 use crate::pool::core::{self, Core, Refusal, Ticket};
 use crate::pool::health::OpenError;
-use crate::pool::key::{Profile, Profiles, Wish};
+use crate::pool::key::{Profile, ProfileId, Profiles, Wish};
 use crate::pool::limits::Seat;
 use crate::pool::settings::PoolSettings;
 use crate::pool::snapshot::PoolSnapshot;
@@ -53,6 +54,7 @@ pub struct Blueprint<C = Connection> {
     pub settings: PoolSettings,
     pub upstream: Arc<Upstream>,
     pub opener: Opener<C>,
+    pub epochs: Arc<Epochs>,
 }
 
 /// The servers of one database and user.
@@ -63,6 +65,7 @@ pub struct Pool<C: Backend = Connection> {
     settings: ArcSwap<PoolSettings>,
     core: Mutex<Core<Box<C>, Waker>>,
     profiles: Mutex<Profiles>,
+    epochs: Arc<Epochs>,
     /// How the other pools under the same ceilings call this one.
     pub(super) seat: usize,
     pub(super) neighbours: Weak<Neighbours<C>>,
@@ -83,7 +86,7 @@ impl<C: Backend> Pool<C> {
         neighbours: Weak<Neighbours<C>>,
         seed: u64,
     ) -> Arc<Self> {
-        let Blueprint { settings, upstream, opener } = plan;
+        let Blueprint { settings, upstream, opener, epochs } = plan;
         let bell = Arc::new(Notify::new());
         let pool = Arc::new(Self {
             database: database.into(),
@@ -93,6 +96,7 @@ impl<C: Backend> Pool<C> {
             core: Mutex::new(Core::new(Instant::now(), settings.clone(), seat, seed)),
             settings: ArcSwap::from_pointee(settings),
             profiles: Mutex::default(),
+            epochs,
             neighbours,
             clients: AtomicU32::new(0),
             bell: Arc::clone(&bell),
@@ -121,11 +125,26 @@ impl<C: Backend> Pool<C> {
 
     /// The profile of a client's startup parameters. The client keeps it for as long as it may ask for servers.
     pub fn profile<'a>(&self, parameters: impl IntoIterator<Item = (&'a str, &'a str)>) -> Arc<Profile> {
-        self.profiles.lock().intern(parameters)
+        self.profiles.lock().intern(self.epochs.defaults(), parameters)
     }
 
-    pub(super) fn profiles(&self) -> &Mutex<Profiles> {
-        &self.profiles
+    /// `None`: nobody has this profile any more.
+    pub(super) fn known_profile(&self, id: ProfileId) -> Option<Arc<Profile>> {
+        self.profiles.lock().get(id)
+    }
+
+    /// The profiles that servers are of use for.
+    pub(super) fn profiles_in_use(&self) -> MutexGuard<'_, Profiles> {
+        let mut profiles = self.profiles.lock();
+        profiles.forget_outdated(self.epochs.defaults());
+        profiles
+    }
+
+    /// Ends the idle servers of a pool that has no client, and lets it open none by itself.
+    pub fn vacate_unused(&self) {
+        if self.clients.load(Ordering::Relaxed) == 0 {
+            self.with(|core, now| core.vacate(now));
+        }
     }
 
     /// Asks for a server. Nothing happens before the first poll.

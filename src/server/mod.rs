@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod cancel;
+pub mod catalog;
 pub mod connect;
 pub mod connection;
 pub mod derive;
@@ -12,6 +13,7 @@ pub mod lend;
 mod login;
 pub mod open;
 pub mod pools;
+pub mod restore;
 pub mod upstream;
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::ask::Row;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
 use super::encrypt::EncryptError;
 use super::upstream::Upstream;
 use crate::auth::secret::Secret;
-use crate::catalog::Baseline;
-use crate::catalog::queries::BASELINE;
+use crate::catalog::queries::{BASELINE, DEFAULTS};
+use crate::catalog::{Baseline, DefaultsWatch};
 use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, ProfileId};
@@ -43,7 +44,17 @@ pub struct Source {
 /// What servers of each profile start with, as the last one told.
 #[derive(Debug, Default)]
 pub struct Known {
-    profiles: Mutex<Vec<(ProfileId, Params, Arc<Baseline>)>>,
+    profiles: Mutex<Vec<(ProfileId, Beginning)>>,
+    defaults: Mutex<DefaultsWatch>,
+}
+
+/// What a session begins with.
+#[derive(Clone, Debug, Default)]
+struct Beginning {
+    params: Params,
+    baseline: Arc<Baseline>,
+    /// Of what roles and databases set, when `baseline` was read.
+    defaults: Option<Box<str>>,
 }
 
 /// Profiles whose parameters are kept; the oldest is forgotten, and learned again when a server opens.
@@ -52,24 +63,21 @@ const KEPT: usize = 256;
 impl Known {
     /// The parameters that a server of this profile reports.
     pub fn params(&self, profile: ProfileId) -> Option<Params> {
-        self.profiles.lock().iter().find(|(known, ..)| *known == profile).map(|(_, params, _)| params.clone())
+        self.beginning(profile).map(|known| known.params)
     }
 
-    fn baseline(&self, profile: ProfileId) -> Option<Arc<Baseline>> {
-        self.profiles
-            .lock()
-            .iter()
-            .find(|(known, ..)| *known == profile)
-            .map(|(.., baseline)| baseline.clone())
+    fn beginning(&self, profile: ProfileId) -> Option<Beginning> {
+        let profiles = self.profiles.lock();
+        profiles.iter().find(|(known, _)| *known == profile).map(|(_, known)| known.clone())
     }
 
-    fn learn(&self, profile: ProfileId, params: Params, baseline: Arc<Baseline>) {
+    fn learn(&self, profile: ProfileId, beginning: Beginning) {
         let mut profiles = self.profiles.lock();
-        profiles.retain(|(known, ..)| *known != profile);
+        profiles.retain(|(known, _)| *known != profile);
         if profiles.len() == KEPT {
             profiles.remove(0);
         }
-        profiles.push((profile, params, baseline));
+        profiles.push((profile, beginning));
     }
 }
 
@@ -94,10 +102,13 @@ impl Source {
         let established =
             self.connector.connect(&target, deadline).await.map_err(|error| open_error(&error))?;
         let mut connection = Box::new(self.connection(established));
-        if self.shared.limits.track_state {
-            connection.baseline = self.learn_baseline(&mut connection, profile.id).await?;
-        }
-        self.known.learn(profile.id, connection.ledger.params.clone(), connection.baseline.clone());
+        let mut beginning = match self.shared.limits.track_state {
+            true => self.beginning(&mut connection, profile.id).await?,
+            false => Beginning::default(),
+        };
+        connection.baseline = beginning.baseline.clone();
+        beginning.params = connection.ledger.params.clone();
+        self.known.learn(profile.id, beginning);
         Ok(connection)
     }
 
@@ -120,24 +131,51 @@ impl Source {
         }
     }
 
-    async fn learn_baseline(
+    /// What this session begins with, for its clients: what the profile's other ones began with.
+    async fn beginning(
         &self,
         connection: &mut Connection,
         profile: ProfileId,
-    ) -> Result<Arc<Baseline>, OpenError> {
-        if let Some(known) = self.known.baseline(profile) {
-            return Ok(known);
+    ) -> Result<Beginning, OpenError> {
+        let defaults = self.defaults(connection).await?;
+        let known = self.known.beginning(profile);
+        if let Some(same) = known.clone().filter(|known| known.defaults == defaults) {
+            return Ok(same);
         }
-        let rows = connection.ask(BASELINE).await.map_err(|error| OpenError {
-            kind: OpenErrorKind::Unreachable,
-            text: format!("reading the settings: {error}"),
-        })?;
-        let pairs = rows.iter().filter_map(|row| match row.as_slice() {
+        let rows = ask(connection, BASELINE).await?;
+        let values = rows.iter().filter_map(|row| match row.as_slice() {
             [Some(name), value] => Some((&**name, value.as_deref())),
             _ => None,
         });
-        Ok(Arc::new(Baseline::from_rows(pairs)))
+        let baseline = Baseline::from_rows(values);
+        match known {
+            None => Ok(Beginning { params: Params::default(), baseline: Arc::new(baseline), defaults }),
+            // Its clients logged in before the defaults were changed.
+            Some(known) => {
+                if let Some(sql) = known.baseline.to_restore_from(&baseline) {
+                    ask(connection, &sql).await?;
+                }
+                Ok(known)
+            }
+        }
     }
+
+    /// The fingerprint of what roles and databases set; notices a change that no client of ours was seen to make.
+    async fn defaults(&self, connection: &mut Connection) -> Result<Option<Box<str>>, OpenError> {
+        let mut rows = ask(connection, DEFAULTS).await?;
+        let fingerprint = rows.pop().and_then(|mut row| row.pop()?);
+        if self.known.defaults.lock().differs(fingerprint.as_deref()) {
+            self.shared.epochs.defaults_changed();
+        }
+        Ok(fingerprint)
+    }
+}
+
+async fn ask(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, OpenError> {
+    connection.ask(sql).await.map_err(|error| OpenError {
+        kind: OpenErrorKind::Unreachable,
+        text: format!("reading the settings: {error}"),
+    })
 }
 
 fn open_error(error: &ConnectError) -> OpenError {

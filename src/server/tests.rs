@@ -12,7 +12,7 @@ use super::lend::{Backend, Blueprint, Pool};
 use super::pools::Pools;
 use super::upstream::Upstream;
 use crate::pool::accounts::Tally;
-use crate::pool::core::Refusal;
+use crate::pool::core::{Pin, Refusal};
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Label, Profile, Wish};
 use crate::pool::settings::{PoolSettings, Totals};
@@ -67,7 +67,7 @@ impl Postgres {
             let postgres = Arc::clone(&postgres);
             Box::pin(async move { postgres.open().await })
         };
-        Blueprint { settings, upstream: Arc::new(upstream), opener: Box::new(opener) }
+        Blueprint { settings, upstream: Arc::new(upstream), opener: Box::new(opener), epochs: Arc::default() }
     }
 
     async fn open(self: Arc<Self>) -> Result<Box<Session>, OpenError> {
@@ -240,7 +240,7 @@ async fn whoever_waits_for_an_unreachable_server_hears_why() {
 async fn a_pinned_server_leaves_its_place_to_another() {
     let b = bench(size(1));
     let pinned = within(b.lease()).await;
-    pinned.pin("LISTEN");
+    pinned.pin(Pin::needed("LISTEN"));
     let other = within(b.lease()).await;
     assert_eq!((pinned.number, other.number), (0, 1));
     release(other);

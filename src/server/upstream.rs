@@ -11,7 +11,7 @@ use crate::net::stream::Stream;
 use crate::net::tls::outbound;
 
 /// One place to try.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Host {
     Tcp {
         name: String,

@@ -2,12 +2,13 @@
 
 use memchr::memmem;
 
+use super::client::APPLICATION_NAME;
 use super::exchange::{Exchange, Judged, ServerViolation};
 use super::replies::{About, Fate, Reply, Slot};
 use super::server::Tx;
 use super::statements::server::Rows;
 use super::statements::shared::{PREFIX, Shape, StatementId};
-use crate::sql::Effects;
+use crate::sql::{Effects, tag_changes_catalog};
 use crate::wire::error::{self, ErrorFields};
 use crate::wire::fault::Phase;
 use crate::wire::lane::{Frame, Lane};
@@ -82,11 +83,29 @@ impl Exchange<'_> {
         let Reply::Aside { ours } = self.server.receive(b::PARAMETER_STATUS)? else { return Ok(Pass::On) };
         let frame = self.down.frame()?.expect("judged just now");
         let name = self.server.report(frame.body)?;
-        if !ours && self.shared.limits.track_state {
-            // If no text told of it, a function did it, or the server's configuration changed.
-            self.client.touch.add_name(&name);
+        if ours {
+            return Ok(Pass::Drop);
         }
-        Ok(if ours { Pass::Drop } else { Pass::On })
+        if !self.shared.limits.track_state {
+            return Ok(Pass::On);
+        }
+        // If no text told of it, a function did it, or the server's configuration changed.
+        self.client.touch.add_name(&name);
+        Ok(if name == APPLICATION_NAME { self.application_name() } else { Pass::On })
+    }
+
+    /// RESET gives the server's name, which is none, where the client's own is meant, which it will get.
+    fn application_name(&mut self) -> Pass {
+        let now = self.server.params.get(APPLICATION_NAME).unwrap_or_default();
+        let (pass, now) = match self.client.application_name.as_deref() {
+            Some(own) if now.is_empty() => (Pass::Drop, own),
+            _ => (Pass::On, now),
+        };
+        if pass == Pass::Drop && self.client.told.get(APPLICATION_NAME) != Some(now) {
+            write::parameter_status(self.down.out(), APPLICATION_NAME.as_bytes(), now.as_bytes());
+        }
+        self.client.told.set(APPLICATION_NAME, now, &self.server.hasher);
+        pass
     }
 
     fn ready(&mut self) -> Result<Pass, ServerViolation> {
@@ -98,6 +117,10 @@ impl Exchange<'_> {
         };
         if tx == Tx::Idle && pass == Pass::On {
             self.work.transactions += 1;
+            // Before the client hears of it: whoever logs in afterwards must find it changed.
+            if self.client.touch.effects.intersects(Effects::DEFAULTS) {
+                self.shared.epochs.defaults_changed();
+            }
         }
         self.server.tx = tx;
         if self.server.replies.is_empty() {
@@ -144,6 +167,7 @@ impl Exchange<'_> {
             b"DECLARE CURSOR" | b"CLOSE CURSOR" | b"CLOSE CURSOR ALL" => Effects::CLOSE,
             b"DO" | b"CALL" => Effects::OPAQUE,
             b"LOAD" => Effects::LOAD,
+            _ if tag_changes_catalog(tag) => Effects::CATALOG,
             _ => return,
         };
         self.touch(effects);

@@ -29,7 +29,7 @@ pub enum Unclean {
     Doubtful,
     #[error("a cancel request is under way")]
     CancelInFlight,
-    #[error("the session's settings are not known")]
+    #[error("what the session has become was not asked")]
     StateUnknown,
 }
 
@@ -57,7 +57,7 @@ pub fn prove(ledger: &Ledger, buffers_empty: bool) -> Result<Clean, Unclean> {
     if ledger.cancels.load(Ordering::Acquire) > 0 {
         return Err(Unclean::CancelInFlight);
     }
-    if ledger.settings.is_none() {
+    if ledger.settings.is_none() || ledger.change.is_some() {
         return Err(Unclean::StateUnknown);
     }
     Ok(Clean(()))

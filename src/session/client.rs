@@ -5,22 +5,31 @@ use std::sync::Arc;
 use super::params::Params;
 use super::pins::Pins;
 use super::replies::About;
+use super::sequences::Mark;
 use super::settings::Settings;
 use super::statements::client::ClientStatements;
 use super::statements::shared::Statement;
-use crate::sql::{Analysis, Effects};
+use crate::catalog::Moment;
+use crate::sql::Effects;
 use crate::wire::fault::Fault;
+
+/// The only startup parameter that is no part of the profile: it is set on whatever server a client gets.
+pub const APPLICATION_NAME: &str = "application_name";
 
 #[derive(Debug)]
 pub struct ClientState {
     pub statements: ClientStatements,
     /// What it has set, as PostgreSQL last confirmed.
     pub settings: Arc<Settings>,
+    /// What RESET gives back to [`APPLICATION_NAME`].
+    pub application_name: Option<Box<str>>,
     /// The parameters as it was last told.
     pub told: Params,
     pub touch: Touch,
     /// Why it keeps its server.
     pub pins: Pins,
+    /// Its last use of a sequence.
+    pub sequences: Option<Mark>,
     /// Why its query is being cancelled, when it was not its own wish.
     pub cancel_reason: Option<Box<Fault>>,
     /// Portals whose texts name prepared statements. They end with their transaction.
@@ -28,13 +37,15 @@ pub struct ClientState {
 }
 
 impl ClientState {
-    pub fn new(settings: Arc<Settings>, told: Params) -> Self {
+    pub fn new(settings: Arc<Settings>, told: Params, application_name: Option<Box<str>>) -> Self {
         Self {
             statements: ClientStatements::default(),
             settings,
+            application_name,
             told,
             touch: Touch::default(),
             pins: Pins::default(),
+            sequences: None,
             cancel_reason: None,
             portals: None,
         }
@@ -60,18 +71,52 @@ pub struct NamingPortal {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Touch {
     pub effects: Effects,
+    pub(super) judged: Judged,
     /// Settings whose value may be another now, in lower case.
     pub names: Vec<Box<str>>,
 }
 
+/// Of texts that run no routine, so that no dictionary matters for them. (`CREATE TABLE AS` may; everything is asked for
+/// after it, too.)
+const RUNS_NOTHING: Effects = Effects::TX_BEGIN.or(Effects::TX_EXIT).or(Effects::CATALOG);
+const RUNS_MORE: Effects = Effects::MULTI.or(Effects::OPAQUE);
+
+/// By which dictionary texts were judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// There was none.
+    #[default]
+    Nothing,
+    /// By those that were right at this moment.
+    At(Moment),
+    AtMany,
+}
+
 impl Touch {
-    pub fn add(&mut self, analysis: &Analysis) {
-        if analysis.effects.is_empty() {
+    /// A text was sent. `effects` were judged by the dictionary of `moment`, `names` stand in the text.
+    pub fn add(&mut self, effects: Effects, names: &[Box<str>], moment: Moment) {
+        let runs_nothing = effects.intersects(RUNS_NOTHING) && !effects.intersects(RUNS_MORE);
+        match self.judged {
+            _ if runs_nothing => {}
+            Judged::At(known) if known == moment => {}
+            Judged::Nothing => self.judged = Judged::At(moment),
+            Judged::At(_) | Judged::AtMany => self.judged = Judged::AtMany,
+        }
+        if effects.is_empty() {
             return;
         }
-        self.effects |= analysis.effects;
-        for name in &analysis.names {
+        self.effects |= effects;
+        for name in names {
             self.add_name(name);
+        }
+    }
+
+    /// Whether texts were judged by a dictionary that wasn't right all the time from then to `now`.
+    pub fn is_doubtful(&self, now: Moment) -> bool {
+        match self.judged {
+            Judged::Nothing => false,
+            Judged::At(moment) => moment != now,
+            Judged::AtMany => true,
         }
     }
 
@@ -103,6 +148,7 @@ impl Touch {
 
     pub fn clear(&mut self) {
         self.effects = Effects::NONE;
+        self.judged = Judged::Nothing;
         self.names.clear();
     }
 }
@@ -114,7 +160,8 @@ mod tests {
 
     fn touched(text: &str) -> Touch {
         let mut touch = Touch::default();
-        touch.add(&analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords));
+        let analysis = analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords);
+        touch.add(analysis.effects, &analysis.names, Moment::numbered(1));
         touch
     }
 
@@ -130,11 +177,27 @@ mod tests {
     }
 
     #[test]
+    fn what_was_judged_by_another_dictionary_is_doubtful() {
+        let [one, two] = [1, 2].map(Moment::numbered);
+        let mut touch = Touch::default();
+        assert!(!touch.is_doubtful(one), "no text, no doubt");
+        touch.add(Effects::DDL | Effects::CATALOG, &[], one);
+        touch.add(Effects::TX_EXIT, &[], one);
+        assert!(!touch.is_doubtful(two), "they run no routine");
+        touch.add(Effects::NONE, &[], one);
+        assert!(!touch.is_doubtful(one) && touch.is_doubtful(two));
+        touch.add(Effects::NONE, &[], two);
+        assert!(touch.is_doubtful(one) && touch.is_doubtful(two));
+        touch.clear();
+        assert_eq!(touch, Touch::default());
+    }
+
+    #[test]
     fn a_reported_identity_is_no_setting() {
         for name in ["session_authorization", "is_superuser"] {
             let mut touch = Touch::default();
             touch.add_name(name);
-            assert_eq!(touch, Touch { effects: Effects::IDENT, names: vec![] });
+            assert_eq!(touch, Touch { effects: Effects::IDENT, ..Touch::default() });
         }
     }
 

@@ -13,10 +13,12 @@ use std::sync::Arc;
 use super::client::ClientState;
 use super::replies::{About, Awaits, Fate, Mismatch, Slot, Undo};
 use super::segments::Segments;
-use super::server::Ledger;
+use super::sequences::{By, Sequences};
+use super::server::{Ledger, Tx};
 use super::settings::Interner;
-use super::statements::shared::{Registry, Stamp, Statement, StatementId};
-use crate::sql::{Analysis, Effects, Extent, NoWords, analyse};
+use super::statements::shared::{Reading, Registry, Stamp, Statement, StatementId};
+use crate::catalog::{Epochs, Lexicon, Moment};
+use crate::sql::{Effects, Extent, analyse};
 use crate::wire::lane::Lane;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::write;
@@ -26,6 +28,11 @@ use crate::wire::write;
 pub struct Shared {
     pub statements: Registry,
     pub settings: Interner,
+    pub sequences: Sequences,
+    /// Of the process: what one client changes may concern every pool.
+    pub epochs: Arc<Epochs>,
+    /// Shared with the other pools of the database.
+    pub lexicon: Arc<Lexicon>,
     pub limits: Limits,
 }
 
@@ -91,6 +98,10 @@ pub enum ServerViolation {
     Status(u8),
 }
 
+/// Signs that count even if the session's state isn't tracked.
+const UNTRACKED: Effects =
+    Effects::STMT_REF.or(Effects::DEALLOCATE_ALL).or(Effects::DEFAULTS).or(Effects::DATABASE);
+
 impl Exchange<'_> {
     /// Notes a message for the server that isn't about a statement of ours.
     pub(super) fn sent(&mut self, awaits: Awaits, fate: Fate, undo: Undo) {
@@ -141,15 +152,54 @@ impl Exchange<'_> {
 
     /// What a text may do to its session. While the way in which texts are read may just be changing, so may
     /// anything else.
-    pub(super) fn analyse(&self, text: &[u8], extent: Extent) -> Analysis {
-        let mut analysis = analyse(text, self.server.params.dialect(), extent, &NoWords);
+    pub(super) fn read(&self, text: &[u8], extent: Extent) -> Reading {
+        let edition = self.shared.lexicon.edition();
+        let words = self.server.params.dialect();
+        let mut analysis = analyse(text, words, extent, &*edition.routines);
+        let mut dialect = Some(words);
         if !self.shared.limits.track_state {
-            // Names of statements are exchanged all the same.
-            analysis.effects = analysis.effects & Effects::STMT_REF.or(Effects::DEALLOCATE_ALL);
+            // What isn't the session's own state matters all the same.
+            analysis.effects = analysis.effects & UNTRACKED;
             analysis.names.clear();
         } else if self.client.touch.changes_dialect() {
             analysis.effects |= Effects::OPAQUE;
+            dialect = None;
         }
-        analysis
+        Reading { analysis, dialect, moment: edition.moment }
+    }
+
+    /// Notes what a statement may do that is about to be run.
+    pub(super) fn touch_statement(&mut self, statement: &Statement) {
+        let (effects, moment) = match self.shared.limits.track_state {
+            true => statement.effects(&self.shared.lexicon),
+            false => (statement.analysis.effects, Moment::NEVER),
+        };
+        self.touch_by_text(effects, &statement.analysis.names, moment, By::Bind);
+    }
+
+    /// Notes what a text may do that is about to be sent.
+    pub(super) fn touch_by_text(&mut self, effects: Effects, names: &[Box<str>], moment: Moment, by: By) {
+        self.client.touch.add(effects, names, moment);
+        self.note_change();
+        self.mind_sequences(effects, by);
+    }
+
+    pub(super) fn touch(&mut self, effects: Effects) {
+        if self.shared.limits.track_state {
+            self.client.touch.effects |= effects;
+            self.note_change();
+        }
+    }
+
+    /// Others learn of a change of the catalogue before it can be committed.
+    fn note_change(&mut self) {
+        const COMMITS: Effects = Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE);
+        let effects = self.client.touch.effects;
+        if effects.contains(Effects::CATALOG)
+            && self.server.change.is_none()
+            && (self.server.tx != Tx::Open || effects.intersects(COMMITS))
+        {
+            self.server.change = Some(self.shared.lexicon.change());
+        }
     }
 }

@@ -75,10 +75,10 @@ impl Exchange<'_> {
     /// Settings of the transaction only may change what the text means: then nobody else may share it.
     fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
         let (statements, dialect) = (&self.shared.statements, self.client.settings.dialect);
-        let analyse = |text: &[u8]| self.analyse(text, Extent::Whole);
+        let read = |text: &[u8]| self.read(text, Extent::Whole);
         match self.server.params.same_as(&self.client.told) {
-            true => statements.intern(definition, dialect, analyse),
-            false => statements.private(definition.into(), dialect, analyse),
+            true => statements.intern(definition, dialect, read),
+            false => statements.private(definition.into(), dialect, read),
         }
     }
 
@@ -147,7 +147,7 @@ impl Exchange<'_> {
                         return self.fail_batch(Fault::PlanChanged);
                     }
                 };
-                self.client.touch.add(&held.statement.analysis);
+                self.touch_statement(&held.statement);
                 self.bound(&portal, Some(&held.statement));
                 self.rebind(&portal, &id.server_name(), names, total);
                 self.sent_about(Awaits::Bind, id, name);
@@ -178,7 +178,7 @@ impl Exchange<'_> {
         }
         let statement = self.client.statements.unnamed.as_ref().map(|held| held.statement.clone());
         if let Some(statement) = &statement {
-            self.client.touch.add(&statement.analysis);
+            self.touch_statement(statement);
         }
         self.bound(portal, statement.as_ref());
         self.up.forward(total);

@@ -5,10 +5,12 @@ use std::hash::RandomState;
 use super::client::ClientState;
 use super::exchange::{Exchange, Judged, Limits, Shared, Work};
 use super::params::Params;
+use super::sequences::Sequences;
 use super::server::Ledger;
 use super::settings::Interner;
 use super::statements::shared::Registry;
 use super::world::{LIMITS, bind, call, close, describe, execute, flush, parse, query, sync};
+use crate::catalog::Lexicon;
 use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -25,10 +27,17 @@ struct Hand {
 
 impl Hand {
     fn new(limits: Limits) -> Self {
-        let shared = Shared { statements: Registry::new(1 << 20), settings: Interner::default(), limits };
+        let shared = Shared {
+            statements: Registry::new(1 << 20),
+            settings: Interner::default(),
+            sequences: Sequences::default(),
+            epochs: std::sync::Arc::default(),
+            lexicon: Lexicon::of(&[]),
+            limits,
+        };
         let plain = shared.settings.plain();
         Self {
-            client: ClientState::new(plain.clone(), Params::default()),
+            client: ClientState::new(plain.clone(), Params::default(), None),
             server: Self::ledger(&shared),
             up: Lane::default(),
             down: Lane::default(),
@@ -472,4 +481,62 @@ fn without_tracking_names_of_statements_are_exchanged_all_the_same() {
     hand.hear(&[(b::COMMAND_COMPLETE, b"LISTEN\0"), (b::PARAMETER_STATUS, b"a\0b\0"), READY]);
     assert_eq!(hand.client.touch.effects, Effects::NONE);
     assert_eq!(hand.say(&query("execute s1")).0, query("execute \"_pgweir_1000\""));
+}
+
+// -- the catalogue
+
+fn moves(hand: &mut Hand, bytes: &[u8]) -> bool {
+    let before = hand.shared.lexicon.moment();
+    let _ = hand.say(bytes);
+    hand.shared.lexicon.moment() != before
+}
+
+#[test]
+fn others_learn_of_a_change_before_it_may_be_committed_26() {
+    let make = query("create function f() returns int language sql as 'select 1'");
+    let mut hand = Hand::new(LIMITS);
+    assert!(moves(&mut hand, &make), "it commits itself");
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE FUNCTION\0"), READY]);
+    assert!(hand.server.change.is_some() && hand.client.touch.needs_settling());
+
+    let mut hand = Hand::new(LIMITS);
+    let _ = hand.say(&query("begin"));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"BEGIN\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(!moves(&mut hand, &make));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE FUNCTION\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(!moves(&mut hand, &query("select 1")));
+    hand.hear(&[(b::COMMAND_COMPLETE, b"SELECT 1\0"), (b::READY_FOR_QUERY, b"T")]);
+    assert!(moves(&mut hand, &query("commit")));
+    assert!(!moves(&mut hand, &query("select 1")), "once");
+
+    let mut hand = Hand::new(Limits { track_state: false, ..LIMITS });
+    assert!(!moves(&mut hand, &make));
+}
+
+#[test]
+fn a_tag_tells_of_a_change_that_no_text_told_of() {
+    let mut hand = Hand::new(LIMITS);
+    let _ = hand.say(&query("ok"));
+    let before = hand.shared.lexicon.moment();
+    hand.hear(&[(b::COMMAND_COMPLETE, b"CREATE TRIGGER\0"), READY]);
+    assert_ne!(hand.shared.lexicon.moment(), before);
+    assert!(hand.client.touch.effects.contains(Effects::CATALOG));
+}
+
+#[test]
+fn a_prepared_text_is_judged_by_the_dictionary_of_the_day() {
+    let mut hand = Hand::new(LIMITS);
+    let run = [bind("", "s", &[]), execute(""), sync()].concat();
+    let _ = hand.say(&[parse("s", "select f()"), sync()].concat());
+    hand.hear(&[(b::CLOSE_COMPLETE, b""), (b::PARSE_COMPLETE, b""), READY]);
+    let _ = hand.say(&run);
+    assert_eq!(hand.client.touch.effects, Effects::NONE);
+    assert!(!hand.client.touch.is_doubtful(hand.shared.lexicon.moment()));
+    drop(hand.shared.lexicon.change());
+    assert!(hand.client.touch.is_doubtful(hand.shared.lexicon.moment()), "it ran in between");
+    hand.client.touch.clear();
+    hand.shared.lexicon.read(&[("f", "select pg_advisory_lock(1)")]);
+    let _ = hand.say(&run);
+    assert_eq!(hand.client.touch.effects, Effects::ADVISORY);
+    assert!(!hand.client.touch.is_doubtful(hand.shared.lexicon.moment()));
 }

@@ -17,6 +17,7 @@ pub mod pins;
 pub mod replies;
 pub mod requests;
 pub mod segments;
+pub mod sequences;
 pub mod server;
 pub mod settings;
 pub mod settle;

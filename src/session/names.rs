@@ -12,7 +12,7 @@ use super::exchange::Exchange;
 use super::replies::{About, Awaits, Fate, Undo};
 use super::requests::{query_text, whole};
 use super::statements::client::Held;
-use super::statements::shared::{PREFIX, Statement, StatementId};
+use super::statements::shared::{PREFIX, Reading, Statement, StatementId};
 use crate::sql::{Analysis, Effects, StatementRef, Use, rename_statements};
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -113,7 +113,7 @@ impl Exchange<'_> {
     fn ensure_executed(&mut self, meanings: &[Meaning], fate: &Fate) {
         for Meaning { id, held, .. } in meanings {
             if let Some(held) = held.as_ref().filter(|_| !id.is_scratch()) {
-                self.client.touch.add(&held.statement.analysis);
+                self.touch_statement(&held.statement);
                 self.ensure(&held.statement, held.stamp, fate.clone());
             }
         }
@@ -143,7 +143,7 @@ impl Exchange<'_> {
         }
         self.ensure_executed(&meanings, &Fate::Swallow);
         definition.extend_from_slice(&statement.definition[statement.query().len()..]);
-        self.shared.statements.intern(&definition, statement.dialect, |_| Analysis::default())
+        self.shared.statements.intern(&definition, statement.dialect, |_| Reading::default())
     }
 
     /// `portal` now runs `statement`.

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use super::sequences::Keep;
 use crate::sql::Effects;
 
 /// What a session holds that can't be moved, as PostgreSQL counts it.
@@ -35,10 +36,12 @@ pub enum Reason {
     PlGlobals,
     /// The state could not be asked for.
     Unknown,
+    /// Values that `currval` and `lastval` give.
+    Sequence,
 }
 
 impl Reason {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::AdvisoryLock,
         Self::Listen,
         Self::HeldCursor,
@@ -52,6 +55,7 @@ impl Reason {
         Self::Backup,
         Self::PlGlobals,
         Self::Unknown,
+        Self::Sequence,
     ];
 
     /// The word for metrics, the console and logs.
@@ -70,6 +74,7 @@ impl Reason {
             Self::Backup => "backup",
             Self::PlGlobals => "pl_globals",
             Self::Unknown => "unknown",
+            Self::Sequence => "sequence",
         }
     }
 }
@@ -97,9 +102,31 @@ pub struct Pins {
     sticky: Effects,
     /// PostgreSQL could not be asked; it will be the next time.
     pub unknown: bool,
+    /// Whether the server has values of its sequences.
+    pub sequences: Keep,
+}
+
+/// What a client does with its server between two transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// Its session is there and nowhere else.
+    Needed(Reason),
+    /// It can do without.
+    Convenient(Keep),
 }
 
 impl Pins {
+    /// `None`: the server is anyone's.
+    pub fn hold(&self) -> Option<Hold> {
+        let first = self.reasons().next()?;
+        Some(if first == Reason::Sequence { Hold::Convenient(self.sequences) } else { Hold::Needed(first) })
+    }
+
+    /// Without what the next client needn't care about.
+    pub fn of_others(self) -> Self {
+        Self { sequences: Keep::No, ..self }
+    }
+
     /// Notes what only the end of the session clears.
     pub fn stick(&mut self, effects: Effects) {
         for (effect, _) in STICKY {
@@ -117,6 +144,12 @@ impl Pins {
     /// Whether `DISCARD ALL` leaves something of this in the session, so that only the session's end clears it.
     pub fn outlive_discard(&self) -> bool {
         !self.sticky.is_empty() || self.residue.temporary_slots > 0
+    }
+
+    /// Whether the session has texts of its own that nobody judged: statements prepared by SQL, triggers and defaults
+    /// of temporary tables.
+    pub fn hide_texts(&self) -> bool {
+        self.residue.sql_statements > 0 || self.residue.temporary_objects > 0
     }
 
     pub fn is_empty(&self) -> bool {
@@ -140,6 +173,15 @@ impl Pins {
             .filter(|&(count, _)| count > 0)
             .map(|(_, reason)| reason)
             .chain(sticky.map(|(_, reason)| reason))
+            .chain((self.sequences != Keep::No).then_some(Reason::Sequence))
+    }
+}
+
+/// The reasons, as in `advisory_lock, temporary_object`.
+impl fmt::Display for Pins {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let reasons: Vec<&str> = self.reasons().map(Reason::as_str).collect();
+        f.write_str(&reasons.join(", "))
     }
 }
 
@@ -166,6 +208,15 @@ mod tests {
     }
 
     #[test]
+    fn a_client_can_do_without_the_values_of_sequences_only() {
+        let mut pins = Pins { sequences: Keep::IfIdle, ..Pins::default() };
+        assert_eq!(pins.hold(), Some(Hold::Convenient(Keep::IfIdle)));
+        assert!(pins.of_others().is_empty());
+        pins.residue.channels = 1;
+        assert_eq!(pins.hold(), Some(Hold::Needed(Reason::Listen)));
+    }
+
+    #[test]
     fn every_reason_has_a_word_of_its_own_and_its_place() {
         let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         words.sort_unstable();
@@ -179,7 +230,7 @@ mod tests {
             temporary_objects: 1,
             temporary_slots: 1,
         };
-        let mut pins = Pins { unknown: true, residue: counts, ..Pins::default() };
+        let mut pins = Pins { unknown: true, residue: counts, sequences: Keep::Yes, ..Pins::default() };
         STICKY.iter().for_each(|&(effect, _)| pins.stick(effect));
         let mut all = reasons(pins);
         all.sort_unstable();

@@ -3,7 +3,9 @@
 use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
+use super::sequences::By;
 use super::statements::server::Unnamed;
+use super::statements::shared::Reading;
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::lane::{Frame, Lane};
@@ -22,9 +24,12 @@ impl Exchange<'_> {
         let frame = self.up.frame().map_err(|error| Fault::ProtocolViolation(error.to_string()))?;
         let Some(Frame { tag, total, .. }) = frame else { return Ok(Judged::NeedsMore) };
         if self.server.replies.is_skipping() && !matches!(tag, f::SYNC | f::TERMINATE) {
-            check_tag(tag)?;
+            check(tag, total)?;
             self.up.discard(total);
             return Ok(Judged::Moved);
+        }
+        if total > f::SMALL {
+            check(tag, total)?;
         }
         match tag {
             f::QUERY => self.query(),
@@ -70,12 +75,6 @@ impl Exchange<'_> {
         Ok(judged)
     }
 
-    pub(super) fn touch(&mut self, effects: Effects) {
-        if self.shared.limits.track_state {
-            self.client.touch.effects |= effects;
-        }
-    }
-
     /// Copy data may come long after the copy failed; then it is nobody's.
     fn copy(&mut self, end: Option<Awaits>) -> Result<Judged, Fault> {
         let Some(Frame { total, .. }) = whole(self.up) else { return Ok(Judged::NeedsMore) };
@@ -98,11 +97,11 @@ impl Exchange<'_> {
         let Some(frame) = whole(self.up) else { return Ok(Judged::NeedsMore) };
         let (total, is_whole) = (frame.total, frame.is_whole());
         let extent = if is_whole { Extent::Whole } else { Extent::Head };
-        let analysis = self.analyse(query_text(frame), extent);
+        let Reading { analysis, moment, .. } = self.read(query_text(frame), extent);
         if names::are_meant_by(&analysis) && !self.server.replies.names_are_certain() {
             return Ok(Judged::Waits);
         }
-        self.client.touch.add(&analysis);
+        self.touch_by_text(analysis.effects, &analysis.names, moment, By::Query);
         let about = if is_whole && !analysis.statements.is_empty() {
             self.query_with_names_of_servers(total, &analysis)
         } else {
@@ -137,9 +136,10 @@ pub(super) fn whole(up: &Lane) -> Option<Frame<'_>> {
     (frame.is_whole() || Lane::must_stream(frame.total)).then_some(frame)
 }
 
-/// Whether a client may send a message of this type at all.
-pub fn check_tag(tag: u8) -> Result<(), Fault> {
+/// Whether a client may send a message of this type and length at all.
+pub fn check(tag: u8, total: usize) -> Result<(), Fault> {
     match tag {
+        _ if total > f::longest_request(tag) => Err(too_long(tag, total)),
         f::QUERY
         | f::PARSE
         | f::BIND
@@ -155,6 +155,14 @@ pub fn check_tag(tag: u8) -> Result<(), Fault> {
         | f::TERMINATE => Ok(()),
         _ => Err(unexpected(tag)),
     }
+}
+
+/// A message that PostgreSQL would not read to its end.
+fn too_long(tag: u8, total: usize) -> Fault {
+    let (tag, length, limit) = (char::from(tag), total - 1, f::longest_request(tag) - 1);
+    Fault::ProtocolViolation(format!(
+        "message type {tag:?} with the impossible length {length} (PostgreSQL takes {limit})"
+    ))
 }
 
 /// A message type that no client may send here.

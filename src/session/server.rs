@@ -7,8 +7,10 @@ use std::sync::atomic::AtomicU32;
 
 use super::params::Params;
 use super::replies::{Awaits, Mismatch, Replies, Reply, Slot};
+use super::sequences::Mark;
 use super::settings::Settings;
 use super::statements::server::ServerStatements;
+use crate::catalog::Change;
 use crate::wire::read::{self, Malformed};
 use crate::wire::tag::backend;
 
@@ -41,6 +43,8 @@ pub struct Ledger {
     pub params: Params,
     /// The settings that this session has on top of its startup; `None` while it isn't known.
     pub settings: Option<Arc<Settings>>,
+    /// A change of the catalogue that its client may commit. It is over when it is settled, or with the backend.
+    pub change: Option<Change>,
     /// Cancel requests on their way to this backend; whoever sends one counts it down when it has arrived.
     pub cancels: Arc<AtomicU32>,
     /// A Query was sent into an unfinished extended batch: PostgreSQL 18 is left in a state then that its next user
@@ -48,6 +52,8 @@ pub struct Ledger {
     pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
+    /// The last use of a sequence; `None` where none was used.
+    pub sequences: Option<Mark>,
     pub hasher: RandomState,
 }
 
@@ -60,9 +66,11 @@ impl Ledger {
             statements: ServerStatements::new(statements as usize),
             params,
             settings: Some(settings),
+            change: None,
             cancels: Arc::default(),
             mixed: false,
             questions: 0,
+            sequences: None,
             hasher,
         }
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
@@ -28,7 +29,13 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Equal for sets under which a statement text means the same; 0 is "as at startup".
     pub dialect: u32,
+    /// After which an idle session of these settings is to end.
+    pub idle_timeout: Option<Duration>,
 }
+
+/// PostgreSQL ends a session that is idle for this long. In a pool a server rests while its last client works, and the
+/// client rests without a server: so it is kept for clients by pgweir, and no server rests with it.
+const IDLE_TIMEOUT: &str = "idle_session_timeout";
 
 /// Settings that change what a statement's text means when it is analysed.
 const ANALYSIS: &[&str] = &[
@@ -86,7 +93,8 @@ const SWEEP_AT: usize = 1024;
 
 impl Default for Interner {
     fn default() -> Self {
-        let plain = Arc::new(Settings { id: 0, overrides: Overrides::default(), dialect: 0 });
+        let plain = Settings { id: 0, overrides: Overrides::default(), dialect: 0, idle_timeout: None };
+        let plain = Arc::new(plain);
         Self { plain, known: Mutex::default() }
     }
 }
@@ -110,10 +118,35 @@ impl Interner {
         }
         known.last = known.last.wrapping_add(1).max(1);
         let dialect = overrides.dialect();
-        let settings = Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect });
+        let idle_timeout = overrides.values.get(IDLE_TIMEOUT).and_then(|value| time(value));
+        let settings =
+            Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect, idle_timeout });
         known.sets.insert(overrides, settings.clone());
         settings
     }
+
+    /// What a server with these settings must have instead before it may rest.
+    pub fn to_rest(&self, settings: &Settings) -> Option<Arc<Settings>> {
+        settings.idle_timeout?;
+        let mut overrides = settings.overrides.clone();
+        overrides.values.remove(IDLE_TIMEOUT);
+        Some(self.intern(overrides))
+    }
+}
+
+/// A time as `current_setting` shows it: a number with the largest unit that divides it; 0 is off.
+fn time(value: &str) -> Option<Duration> {
+    let digits = value.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = value.split_at(digits);
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(milliseconds)?))
 }
 
 /// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
@@ -168,6 +201,22 @@ mod tests {
         assert!(Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "5MB")]))));
         assert!(!Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "6MB")]))));
         assert!(Arc::ptr_eq(interner.plain(), &interner.intern(Overrides::default())));
+    }
+
+    #[test]
+    fn no_server_rests_with_an_idle_timeout() {
+        let interner = Interner::default();
+        let times =
+            [("300ms", 300), ("90s", 90_000), ("2min", 120_000), ("1h", 3_600_000), ("1d", 86_400_000)];
+        for (shown, milliseconds) in times {
+            let set = interner.intern(overrides(&[(IDLE_TIMEOUT, shown), ("work_mem", "5MB")]));
+            assert_eq!(set.idle_timeout, Some(Duration::from_millis(milliseconds)));
+            let resting = interner.to_rest(&set).expect("other settings");
+            assert!(Arc::ptr_eq(&resting, &interner.intern(overrides(&[("work_mem", "5MB")]))));
+        }
+        let off = interner.intern(overrides(&[(IDLE_TIMEOUT, "0")]));
+        assert_eq!(off.idle_timeout, None);
+        assert!(interner.to_rest(&off).is_none());
     }
 
     #[test]

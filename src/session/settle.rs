@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::client::Touch;
 use super::pins::{Pins, Residue};
 use super::settings::Overrides;
-use crate::catalog::{Baseline, queries};
+use crate::catalog::{Baseline, Lexicon, queries};
 use crate::sql::Effects;
 use crate::wire::tag::frontend;
 use crate::wire::write;
@@ -39,11 +39,12 @@ const HELD: Effects = Effects::ADVISORY
     .or(Effects::STMT_REF)
     .or(Effects::DEALLOCATE_ALL)
     .or(Effects::DISCARD)
-    .or(Effects::DISCARD_ALL)
     .or(Effects::SLOT)
     .or(Effects::IDENT)
-    .or(Effects::GUC_ALL)
-    .or(Effects::OPAQUE);
+    .or(ANYTHING);
+
+/// Effects after which any setting may have changed. What a change of the catalogue brought may have been used at once.
+const ANYTHING: Effects = Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL).or(Effects::CATALOG);
 
 /// What is asked after an exchange.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,25 +55,25 @@ pub struct Questions {
 }
 
 impl Questions {
-    /// What `touch` makes it necessary to ask. `pinned`: signs that something ended count too.
-    pub fn of(touch: &Touch, before: &Overrides, pinned: bool) -> Self {
-        let all = touch.effects.intersects(Effects::GUC_ALL.or(Effects::OPAQUE).or(Effects::DISCARD_ALL));
+    /// What `touch` makes it necessary to ask. For a pinned client signs that something ended count too.
+    pub fn of(touch: &Touch, before: &Overrides, pins: Pins, lexicon: &Lexicon) -> Self {
+        let begins = touch.effects.intersects(HELD) && touch.needs_settling();
+        let ends = !pins.is_empty() && touch.effects.intersects(HELD.or(Effects::DDL));
+        let all = touch.effects.intersects(ANYTHING) || (ends && pins.hide_texts());
         let mut names = touch.names.clone();
         if all {
-            // Custom settings hide from the list of all, so those that were set are asked for by name.
-            let custom =
-                before.values.keys().filter(|name| name.contains('.') && !touch.names.contains(name));
-            names.extend(custom.cloned());
+            // Custom settings hide from the list of all, so those that may be set are asked for by name.
+            let mut custom = lexicon.custom_settings();
+            custom.extend(before.values.keys().filter(|name| name.contains('.')).cloned());
+            names.extend(custom.into_iter().filter(|name| !touch.names.contains(name)));
         }
-        let begins = touch.effects.intersects(HELD) && touch.needs_settling();
-        let ends = pinned && touch.effects.intersects(HELD.or(Effects::DDL));
         Self { names, all, held: begins || ends }
     }
 
-    /// All that can be asked; `before` names the custom settings.
-    pub fn everything(before: &Overrides) -> Self {
-        let touch = Touch { effects: Effects::OPAQUE, names: Vec::new() };
-        Self::of(&touch, before, true)
+    /// All that can be asked.
+    pub fn everything(before: &Overrides, pins: Pins, lexicon: &Lexicon) -> Self {
+        let touch = Touch { effects: Effects::OPAQUE, ..Touch::default() };
+        Self::of(&touch, before, pins, lexicon)
     }
 
     pub fn is_empty(&self) -> bool {
@@ -112,7 +113,7 @@ fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Opti
             out.extend_from_slice(&[0, 0]);
         }
     }
-    write::message(out, frontend::EXECUTE, |out| out.extend_from_slice(&[0; 5]));
+    write::execute(out, b"");
 }
 
 /// A text array literal.

@@ -3,11 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::catalog::Moment;
 use crate::sql::{Dialect, Extent, NoWords, analyse};
 
 fn touch(text: &str) -> Touch {
     let mut touch = Touch::default();
-    touch.add(&analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords));
+    let analysis = analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &NoWords);
+    touch.add(analysis.effects, &analysis.names, Moment::default());
     touch
 }
 
@@ -16,8 +18,21 @@ fn overrides(values: &[(&str, &str)]) -> Overrides {
 }
 
 /// `names`, then `*` for all settings, `+` for what is held.
-fn asked(text: &str, before: &[(&str, &str)], pinned: bool) -> String {
-    spelled(Questions::of(&touch(text), &overrides(before), pinned))
+fn asked(text: &str, before: &[(&str, &str)], pins: Pins) -> String {
+    spelled(Questions::of(&touch(text), &overrides(before), pins, &Lexicon::default()))
+}
+
+const FREE: Residue = Residue {
+    advisory_locks: 0,
+    channels: 0,
+    held_cursors: 0,
+    sql_statements: 0,
+    temporary_objects: 0,
+    temporary_slots: 0,
+};
+
+fn pinned(residue: Residue) -> Pins {
+    Pins::default().counted(residue)
 }
 
 fn spelled(questions: Questions) -> String {
@@ -45,7 +60,8 @@ fn each_sign_asks_what_shows_it() {
         ("SELECT pg_advisory_lock(1)", "+"),
         ("SELECT pg_advisory_xact_lock(1)", ""),
         ("CREATE TEMP TABLE t()", "+"),
-        ("CREATE TABLE t()", "+"),
+        ("CREATE TABLE t()", "*+"),
+        ("CREATE INDEX ON t (a)", "+"),
         ("DROP TABLE t", ""),
         ("LISTEN x", "+"),
         ("DECLARE c CURSOR WITH HOLD FOR SELECT 1", "+"),
@@ -61,7 +77,7 @@ fn each_sign_asks_what_shows_it() {
         ("CALL p()", "*+"),
         ("SELECT pg_create_physical_replication_slot('a', true, true)", "+"),
     ] {
-        assert_eq!(asked(text, &[], false), questions, "{text}");
+        assert_eq!(asked(text, &[], pinned(FREE)), questions, "{text}");
     }
 }
 
@@ -78,20 +94,32 @@ fn who_is_pinned_is_asked_when_something_may_have_ended() {
         ("DROP TABLE t", "+"),
         ("DISCARD TEMP", "+"),
     ] {
-        assert_eq!(asked(text, &[], true), questions, "{text}");
+        assert_eq!(asked(text, &[], pinned(Residue { channels: 1, ..FREE })), questions, "{text}");
+    }
+}
+
+#[test]
+fn texts_that_only_the_session_knows_may_have_set_anything() {
+    for residue in [Residue { sql_statements: 1, ..FREE }, Residue { temporary_objects: 1, ..FREE }] {
+        assert_eq!(asked("DEALLOCATE p", &[], pinned(residue)), "*+");
+        assert_eq!(asked("SELECT 1", &[], pinned(residue)), "");
     }
 }
 
 #[test]
 fn what_could_not_be_asked_is_asked_again() {
-    assert_eq!(spelled(Questions::everything(&overrides(&[("app.x", "1"), ("work_mem", "1MB")]))), "app.x*+");
+    let before = overrides(&[("app.x", "1"), ("work_mem", "1MB")]);
+    let lexicon = Lexicon::of(&[("f", "SELECT set_config('app.body', '1', false)")]);
+    lexicon.learn_settings(["app.seen"].into_iter());
+    let questions = Questions::everything(&before, Pins::default(), &lexicon);
+    assert_eq!(spelled(questions), "app.body,app.seen,app.x*+");
 }
 
 #[test]
 fn custom_settings_are_asked_by_name_since_no_list_has_them() {
     let before = [("app.tenant", "a"), ("app.user", "b"), ("work_mem", "1MB")];
-    assert_eq!(asked("SET app.user = 'c'", &before, false), "app.user");
-    assert_eq!(asked("SET app.user = 'c'; RESET ALL", &before, false), "app.user,app.tenant*+");
+    assert_eq!(asked("SET app.user = 'c'", &before, pinned(FREE)), "app.user");
+    assert_eq!(asked("SET app.user = 'c'; RESET ALL", &before, pinned(FREE)), "app.user,app.tenant*+");
 }
 
 // -- the messages

@@ -1,9 +1,10 @@
 //! One walk over a text's tokens: where statements begin, what they do, which words tell of an effect.
 //!
-//! Depends on `lexer`, `words`, `settings`, `names`, `body`. Invariant: a text that can't be read to its end is
+//! Depends on `lexer`, `words`, `settings`, `names`, `body`, `ddl`. Invariant: a text that can't be read to its end is
 //! [`Effects::OPAQUE`], whatever else was found in it.
 
 use super::body::{Language, read_body};
+use super::ddl::{self, Place};
 use super::effects::Effects;
 use super::lexer::{Dialect, Lexer, Token};
 use super::names::take_name;
@@ -57,7 +58,11 @@ pub fn analyse<D: Dictionary + ?Sized>(
     if extent == Extent::Head || (!dialect.ascii_safe_encoding && !text.is_ascii()) {
         walk.found.effects |= Effects::OPAQUE;
     }
-    walk.finish()
+    let mut found = walk.finish();
+    if found.effects.contains(Effects::OPAQUE) && ddl::is_quoted_in(text, dialect) {
+        found.effects |= Effects::CATALOG;
+    }
+    found
 }
 
 struct Walk<'a, 'd, D: ?Sized> {
@@ -85,11 +90,14 @@ enum Kind {
     /// Its first word is still to come.
     Unbegun,
     Create,
-    /// `ALTER ROLE | USER | DATABASE`.
-    AlterDefaults,
     Declare,
+    /// `GRANT` or `REVOKE`.
+    Grant,
     Other,
 }
+
+/// What a `DO` block's words tell, though the block may do anything.
+const OF_BLOCKS: Effects = Effects::SEQ_READ.or(Effects::SEQ_WRITE).or(Effects::CATALOG);
 
 impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     fn run(&mut self) {
@@ -179,14 +187,15 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Keyword::Declare => return Kind::Declare,
             Keyword::Do => self.anonymous_block(),
             Keyword::Create => return self.create(),
-            Keyword::Alter => return self.alter(),
+            Keyword::Alter => self.alter(),
+            Keyword::Drop => {
+                self.found.effects |= Effects::DDL;
+                self.of_sessions_to_come();
+            }
+            Keyword::Grant => return Kind::Grant,
             Keyword::Update => self.update = true,
-            Keyword::As
-            | Keyword::Case
-            | Keyword::Insert
-            | Keyword::Into
-            | Keyword::Merge
-            | Keyword::With => {}
+            Keyword::Insert | Keyword::Merge => self.found.effects |= Effects::SEQ_WRITE,
+            Keyword::As | Keyword::Case | Keyword::Database | Keyword::Into | Keyword::With => {}
         }
         Kind::Other
     }
@@ -207,6 +216,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
     fn later_keyword(&mut self, keyword: Keyword) {
         match (keyword, self.kind) {
             (Keyword::Update, _) => self.update = true,
+            (Keyword::Insert | Keyword::Merge, Kind::Other) => self.found.effects |= Effects::SEQ_WRITE,
             // SELECT … INTO makes a table.
             (Keyword::Into, _) if !matches!(self.previous, Some(Keyword::Insert | Keyword::Merge)) => {
                 self.found.effects |= Effects::TEMP | Effects::DDL;
@@ -214,9 +224,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             (Keyword::With, Kind::Declare) if self.lexer.accept("hold") => {
                 self.found.effects |= Effects::CURSOR
             }
-            (Keyword::Set | Keyword::Reset, Kind::AlterDefaults) if self.depth == 0 => {
-                self.found.effects |= Effects::DEFAULTS;
-            }
+            (Keyword::Database, Kind::Grant) => self.found.effects |= Effects::DEFAULTS,
             (Keyword::Execute, Kind::Create) if self.previous == Some(Keyword::As) => {
                 self.reference(Use::Execute);
             }
@@ -236,7 +244,9 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
         let mut ahead = self.lexer;
         for token in std::iter::from_fn(|| ahead.next()).take(3) {
             if let Token::Literal(Some(body)) = token {
-                self.found.note_inner(&read_body(body, Language::PlPgSql, |_| {}));
+                let body = read_body(body, Language::PlPgSql, |_| {});
+                self.found.note_inner(&body);
+                self.found.effects |= body.effects & OF_BLOCKS;
             }
         }
     }
@@ -305,20 +315,33 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
 
     /// An extension's script and its library may do more than make objects.
     fn create(&mut self) -> Kind {
-        self.found.effects |= Effects::TEMP | Effects::DDL;
+        self.found.effects |= Effects::TEMP | Effects::DDL | self.catalog();
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }
+        self.of_sessions_to_come();
         Kind::Create
     }
 
-    fn alter(&mut self) -> Kind {
-        self.found.effects |= Effects::DDL;
+    /// Behind `CREATE` or `ALTER`.
+    fn catalog(&self) -> Effects {
+        if ddl::changes_catalog(self.lexer, Place::Text) { Effects::CATALOG } else { Effects::NONE }
+    }
+
+    fn alter(&mut self) {
+        self.found.effects |= Effects::DDL | self.catalog();
         if self.lexer.accept("extension") {
             self.found.effects |= Effects::OPAQUE;
         }
-        let defaults =
-            self.lexer.accept("role") || self.lexer.accept("user") || self.lexer.accept("database");
-        if defaults { Kind::AlterDefaults } else { Kind::Other }
+        self.of_sessions_to_come();
+    }
+
+    /// Behind `CREATE`, `ALTER` or `DROP`: whether this is about roles or databases.
+    fn of_sessions_to_come(&mut self) {
+        if self.lexer.accept("database") {
+            self.found.effects |= Effects::DATABASE | Effects::DEFAULTS;
+        } else if ["role", "user", "group", "system"].iter().any(|word| self.lexer.accept(word)) {
+            self.found.effects |= Effects::DEFAULTS;
+        }
     }
 }

@@ -1,10 +1,11 @@
 //! What the body of a routine, or the definition of a view, may do when it runs.
 //!
 //! Coarser than `analyse`: in PL/pgSQL a statement may begin anywhere, so its keywords count wherever they stand.
-//! Depends on `lexer`, `words`, `settings`. Invariant: every word of the body is told to the caller, who knows
+//! Depends on `lexer`, `words`, `settings`, `ddl`. Invariant: every word of the body is told to the caller, who knows
 //! which of them are routines.
 
 use super::analyse::Analysis;
+use super::ddl::{self, Place};
 use super::effects::Effects;
 use super::lexer::{Dialect, Lexer, Token};
 use super::words::{Keyword, Sign, WordHash, sign};
@@ -21,10 +22,10 @@ pub enum Language {
 
 impl Language {
     /// By `pg_language.lanname`.
-    pub fn named(name: &str) -> Self {
+    pub fn named(name: &[u8]) -> Self {
         match name {
-            "sql" => Self::Sql,
-            "plpgsql" => Self::PlPgSql,
+            b"sql" => Self::Sql,
+            b"plpgsql" => Self::PlPgSql,
             _ => Self::Other,
         }
     }
@@ -40,8 +41,9 @@ pub fn read_body(body: &[u8], language: Language, mention: impl FnMut(WordHash))
 }
 
 fn read_sql(body: &[u8], language: Language, mut mention: impl FnMut(WordHash)) -> Analysis {
+    let dialect = Dialect::default();
     let mut reader = Reader {
-        lexer: Lexer::new(body, Dialect::default()),
+        lexer: Lexer::new(body, dialect),
         language,
         found: Analysis::default(),
         assigning: false,
@@ -61,7 +63,11 @@ fn read_sql(body: &[u8], language: Language, mut mention: impl FnMut(WordHash)) 
         mention(hash);
         reader.word(word, sign(word, hash));
     }
-    reader.finish()
+    let mut found = reader.finish();
+    if found.effects.contains(Effects::OPAQUE) && ddl::is_quoted_in(body, dialect) {
+        found.effects |= Effects::CATALOG;
+    }
+    found
 }
 
 struct Reader<'a> {
@@ -110,10 +116,14 @@ impl Reader<'_> {
         match keyword {
             Keyword::Set if !self.assigning => self.found.set(self.lexer),
             Keyword::Reset if !self.assigning => self.found.reset(self.lexer),
+            Keyword::Insert | Keyword::Merge => self.found.effects |= Effects::SEQ_WRITE,
             Keyword::Update => (self.update, self.assigning) = (true, true),
-            Keyword::Alter => self.assigning = true,
+            Keyword::Alter => {
+                self.assigning = true;
+                self.found.effects |= self.catalog();
+            }
             Keyword::Begin => self.assigning = false,
-            Keyword::Create => self.found.effects |= Effects::TEMP,
+            Keyword::Create => self.found.effects |= Effects::TEMP | self.catalog(),
             Keyword::With if self.lexer.accept("hold") => self.found.effects |= Effects::CURSOR,
             // Elsewhere INTO names variables.
             Keyword::Into
@@ -127,6 +137,11 @@ impl Reader<'_> {
             }
             _ => {}
         }
+    }
+
+    /// Behind `CREATE` or `ALTER`.
+    fn catalog(&self) -> Effects {
+        if ddl::changes_catalog(self.lexer, Place::Body) { Effects::CATALOG } else { Effects::NONE }
     }
 
     fn finish(mut self) -> Analysis {

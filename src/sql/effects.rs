@@ -50,7 +50,7 @@ effects! {
     DISCARD_ALL = 13;
     /// `currval`, `lastval`: needs what this session's sequences gave before.
     SEQ_READ = 14;
-    /// `nextval`, `setval`.
+    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`.
     SEQ_WRITE = 15;
     /// `setseed`, `SET SEED`. No question shows it and no reset clears it.
     SEED = 16;
@@ -70,10 +70,10 @@ effects! {
     OPAQUE = 23;
     /// The types of results may change.
     DDL = 24;
-    /// `ALTER ROLE | DATABASE … SET | RESET`: what new sessions begin with may change.
+    /// What new sessions begin with may change, or who may begin one: roles, databases, privileges on databases.
     DEFAULTS = 25;
-    /// `pg_backend_pid()`.
-    PID = 26;
+    /// `CREATE | ALTER | DROP DATABASE`: may want a database that nobody else uses.
+    DATABASE = 26;
     /// `BEGIN` or `START TRANSACTION`.
     TX_BEGIN = 27;
     /// The text is one `COMMIT`, `ROLLBACK [TO]`, `ABORT`, `END` or `PREPARE TRANSACTION`: what a failed
@@ -83,6 +83,9 @@ effects! {
     COPY = 29;
     /// More than one statement.
     MULTI = 30;
+    /// `CREATE`, `ALTER` or `IMPORT` of something that runs SQL when it is used, or of a relation to which such things
+    /// belong. What only goes (`DROP`) or is temporary doesn't count.
+    CATALOG = 31;
 }
 
 impl Effects {
@@ -107,7 +110,8 @@ impl Effects {
             | Self::ORIGIN.0
             | Self::BACKUP.0
             | Self::PL_GLOBALS.0
-            | Self::OPAQUE.0,
+            | Self::OPAQUE.0
+            | Self::CATALOG.0,
     );
 
     /// Whether nothing is in the set.
@@ -123,6 +127,15 @@ impl Effects {
     /// Whether any of `other` is in the set.
     pub const fn intersects(self, other: Self) -> bool {
         self.0 & other.0 != 0
+    }
+
+    /// The set as a number, for an atomic.
+    pub const fn bits(self) -> u32 {
+        self.0
+    }
+
+    pub const fn from_bits(bits: u32) -> Self {
+        Self(bits)
     }
 
     /// `|` for constants.

@@ -9,6 +9,7 @@
 
 mod analyse;
 mod body;
+mod ddl;
 mod effects;
 mod lexer;
 mod names;
@@ -21,6 +22,7 @@ mod tests;
 
 pub use analyse::{Analysis, Extent, analyse};
 pub use body::{Language, read_body};
+pub use ddl::tag_changes_catalog;
 pub use effects::Effects;
 pub use lexer::Dialect;
 pub use names::{fold_identifier, quote_identifier};

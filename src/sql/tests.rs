@@ -39,9 +39,9 @@ fn ordinary_statements_leave_no_sign() {
         ("/* a /* b */ c */", "-"),
         ("SELECT 1", "-"),
         ("select abalance from pgbench_accounts where aid = $1", "-"),
-        ("INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = excluded.b", "-"),
-        ("WITH d AS (DELETE FROM t RETURNING *) INSERT INTO u SELECT * FROM d", "-"),
-        ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET b = 1", "-"),
+        ("INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT (a) DO UPDATE SET b = excluded.b", "SEQ_WRITE"),
+        ("WITH d AS (DELETE FROM t RETURNING *) INSERT INTO u SELECT * FROM d", "SEQ_WRITE"),
+        ("MERGE INTO t USING s ON t.a = s.a WHEN MATCHED THEN UPDATE SET b = 1", "SEQ_WRITE"),
         ("UPDATE t SET a = 1, temp = 2 WHERE load > 3", "-"),
         ("SELECT temp, reset, listen, seed FROM weather", "-"),
         ("SAVEPOINT s", "-"),
@@ -61,9 +61,9 @@ fn ordinary_statements_leave_no_sign() {
 }
 
 #[test]
-fn nothing_found_is_nothing_allocated() {
+fn what_has_no_name_is_not_allocated() {
     let analysis = whole("INSERT INTO t (a) SELECT b FROM \"u\" WHERE c = 'x' AND d = $$y$$ -- z");
-    assert_eq!(analysis, Analysis::default());
+    assert_eq!(analysis, Analysis { effects: Effects::SEQ_WRITE, ..Analysis::default() });
     assert_eq!(analysis.names.capacity() + analysis.local_custom.capacity(), 0);
     assert_eq!(analysis.statements.capacity(), 0);
 }
@@ -225,12 +225,18 @@ fn other_ways_to_a_setting_29_30() {
         ("UPDATE pg_settings SET setting='9MB' WHERE name='work_mem'", "GUC_ALL"),
         ("WITH x AS (UPDATE \"pg_settings\" SET setting='1') SELECT 1", "GUC_ALL"),
         ("SELECT set_limit(0.6)", "GUC pg_trgm.similarity_threshold"),
-        ("ALTER FUNCTION f() SET work_mem = 1", "DDL"),
+        ("ALTER FUNCTION f() SET work_mem = 1", "DDL|CATALOG"),
         ("ALTER ROLE u SET work_mem='66MB'", "DDL|DEFAULTS"),
         ("ALTER ROLE ALL IN DATABASE d RESET ALL", "DDL|DEFAULTS"),
-        ("ALTER DATABASE d SET work_mem=1", "DDL|DEFAULTS"),
-        ("ALTER USER u PASSWORD 'x'", "DDL"),
-        ("ALTER USER MAPPING FOR u SERVER s OPTIONS (SET password 'x')", "DDL"),
+        ("ALTER DATABASE d SET work_mem=1", "DDL|DEFAULTS|DATABASE"),
+        ("ALTER USER u PASSWORD 'x'", "DDL|DEFAULTS"),
+        ("DROP ROLE IF EXISTS u", "DDL|DEFAULTS"),
+        ("ALTER SYSTEM SET work_mem = '1MB'", "DDL|DEFAULTS"),
+        ("REVOKE CONNECT ON DATABASE d FROM public", "DEFAULTS"),
+        ("GRANT SELECT ON t TO u", "-"),
+        ("DROP DATABASE d", "DDL|DEFAULTS|DATABASE"),
+        ("CREATE DATABASE d TEMPLATE t", "TEMP|DDL|DEFAULTS|DATABASE"),
+        ("ALTER USER MAPPING FOR u SERVER s OPTIONS (SET password 'x')", "DDL|DEFAULTS"),
         (
             "LOAD 'auto_explain'; SET auto_explain.log_min_duration=0",
             "GUC|LOAD|MULTI auto_explain.log_min_duration",
@@ -246,8 +252,8 @@ fn code_that_no_text_shows_is_opaque_25_28() {
         ("DO $$ oh", "OPAQUE"),
         ("CALL pc()", "OPAQUE"),
         ("SELECT query_to_xml('select setseed(1)', true, false, '')", "OPAQUE"),
-        ("CREATE EXTENSION pg_trgm", "TEMP|OPAQUE|DDL"),
-        ("ALTER EXTENSION pg_trgm UPDATE", "OPAQUE|DDL"),
+        ("CREATE EXTENSION pg_trgm", "TEMP|OPAQUE|DDL|CATALOG"),
+        ("ALTER EXTENSION pg_trgm UPDATE", "OPAQUE|DDL|CATALOG"),
         // Cut short, whatever it was.
         ("SELECT 'a", "OPAQUE"),
         ("SELECT E'a\\'", "OPAQUE"),
@@ -258,7 +264,7 @@ fn code_that_no_text_shows_is_opaque_25_28() {
         ("SELECT U&\"d\\0061ta\" FROM t", "OPAQUE"),
     ]);
     let head = analyse(b"INSERT INTO t VALUES (1)", Dialect::default(), Extent::Head, &NoWords);
-    assert_eq!(told(&head), "OPAQUE");
+    assert_eq!(told(&head), "SEQ_WRITE|OPAQUE");
     let sjis = Dialect { ascii_safe_encoding: false, ..Dialect::default() };
     assert_eq!(told(&analyse(b"SELECT '\x83\x5c'", sjis, Extent::Whole, &NoWords)), "OPAQUE");
     assert_eq!(told(&analyse(b"SELECT 'plain'", sjis, Extent::Whole, &NoWords)), "-");
@@ -268,11 +274,11 @@ fn code_that_no_text_shows_is_opaque_25_28() {
 fn temporary_objects_50_to_58() {
     check(&[
         ("CREATE TEMP TABLE t(a int)", "TEMP|DDL"),
-        ("CREATE TABLE x(a int)", "TEMP|DDL"),
-        ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'select 1'", "TEMP|DDL"),
+        ("CREATE TABLE x(a int)", "TEMP|DDL|CATALOG"),
+        ("CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'select 1'", "TEMP|DDL|CATALOG"),
         ("SELECT 1 AS a INTO TEMP t", "TEMP|DDL"),
         ("SELECT * INTO t FROM u", "TEMP|DDL"),
-        ("EXPLAIN (ANALYZE, COSTS off) CREATE TABLE t AS SELECT 1", "TEMP|DDL"),
+        ("EXPLAIN (ANALYZE, COSTS off) CREATE TABLE t AS SELECT 1", "TEMP|DDL|CATALOG"),
         ("DROP TABLE t", "DDL"),
         ("DISCARD TEMP", "TEMP|DISCARD"),
         ("DISCARD TEMPORARY", "TEMP|DISCARD"),
@@ -322,8 +328,8 @@ fn statements_that_are_named_90_to_93() {
         ("EXPLAIN ANALYZE VERBOSE EXECUTE p", "STMT_REF Execute:p"),
         ("EXPLAIN (ANALYZE, FORMAT json) EXECUTE p(1)", "STMT_REF Execute:p"),
         ("CREATE TEMP TABLE t (a) WITH (fillfactor=10) AS EXECUTE p", "TEMP|STMT_REF|DDL Execute:p"),
-        ("EXPLAIN ANALYZE CREATE TABLE t AS EXECUTE \"P\"(1)", "TEMP|STMT_REF|DDL Execute:P"),
-        ("CREATE TRIGGER x BEFORE INSERT ON t EXECUTE FUNCTION f()", "TEMP|DDL"),
+        ("EXPLAIN ANALYZE CREATE TABLE t AS EXECUTE \"P\"(1)", "TEMP|STMT_REF|DDL|CATALOG Execute:P"),
+        ("CREATE TRIGGER x BEFORE INSERT ON t EXECUTE FUNCTION f()", "TEMP|DDL|CATALOG"),
         ("GRANT EXECUTE ON FUNCTION f() TO u", "-"),
         ("DEALLOCATE p", "STMT_REF Deallocate:p"),
         ("DEALLOCATE PREPARE \"_pg3_0\"", "STMT_REF Deallocate:_pg3_0"),
@@ -362,7 +368,6 @@ fn sequences_and_the_rest_100_to_107() {
         ("SELECT pg_create_logical_replication_slot('s', 'test_decoding', true)", "SLOT"),
         ("SELECT pg_replication_origin_session_setup('o')", "ORIGIN"),
         ("SELECT * FROM pg_backup_start('l')", "BACKUP"),
-        ("SELECT pg_backend_pid()", "PID"),
         ("COPY (SELECT setval('s', 1)) TO STDOUT", "SEQ_WRITE|COPY"),
     ]);
 }
@@ -370,17 +375,67 @@ fn sequences_and_the_rest_100_to_107() {
 #[test]
 fn semicolons_within_a_statement_dont_end_it() {
     check(&[
-        ("CREATE RULE r AS ON INSERT TO t DO ALSO (SET a = 1; DO 'x'; LISTEN c)", "TEMP|DDL"),
+        ("CREATE RULE r AS ON INSERT TO t DO ALSO (SET a = 1; DO 'x'; LISTEN c)", "TEMP|DDL|CATALOG"),
         (
             "CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; \
              SET a = 1; RETURN 2; END; SELECT 1",
-            "TEMP|DDL|MULTI",
+            "TEMP|DDL|MULTI|CATALOG",
         ),
-        ("CREATE PROCEDURE p() begin/**/atomic INSERT INTO t VALUES (1); LOAD 'x'; end", "TEMP|DDL"),
-        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1;", "TEMP|OPAQUE|DDL"),
-        ("CREATE TABLE begin (a int); SET a = 1", "GUC|TEMP|DDL|MULTI a"),
+        ("CREATE PROCEDURE p() begin/**/atomic INSERT INTO t VALUES (1); LOAD 'x'; end", "TEMP|DDL|CATALOG"),
+        ("CREATE FUNCTION f() RETURNS int BEGIN ATOMIC SELECT 1;", "TEMP|OPAQUE|DDL|CATALOG"),
+        ("CREATE TABLE begin (a int); SET a = 1", "GUC|TEMP|DDL|MULTI|CATALOG a"),
         ("BEGIN; SET a = 1; END", "GUC|TX_BEGIN|MULTI a"),
     ]);
+}
+
+#[test]
+fn what_changes_the_meaning_of_other_texts_26_27() {
+    let catalog = |text: &str| whole(text).effects.contains(Effects::CATALOG);
+    for text in [
+        "CREATE OR REPLACE FUNCTION f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "create/**/procedure p() language sql as ''",
+        "CREATE CONSTRAINT TRIGGER t AFTER INSERT ON t EXECUTE FUNCTION f()",
+        "CREATE EVENT TRIGGER e ON ddl_command_end EXECUTE FUNCTION f()",
+        "CREATE OR REPLACE VIEW v AS SELECT f()",
+        "CREATE RECURSIVE VIEW v (a) AS SELECT 1",
+        "CREATE POLICY p ON t USING (f())",
+        "CREATE TABLE t PARTITION OF p DEFAULT",
+        "CREATE UNLOGGED TABLE t (a int DEFAULT f())",
+        "CREATE SCHEMA s CREATE VIEW v AS SELECT f()",
+        "ALTER TABLE t ATTACH PARTITION p DEFAULT",
+        "ALTER ROUTINE f() RENAME TO g",
+        "BEGIN; CREATE RULE r AS ON INSERT TO t DO ALSO SELECT f(); COMMIT",
+        "IMPORT FOREIGN SCHEMA s FROM SERVER x INTO y",
+        "DO $$begin create function f() returns int language sql as 'select 1'; end$$",
+        "DO $$begin execute 'create function f() returns int language sql as ''select 1'''; end$$",
+        "DO $do$begin execute format($$CREATE %s f()$$, kind); end$do$",
+        "DO $$begin execute 'alter ' || what; end$$",
+        "CALL run('CREATE VIEW v AS SELECT f()')",
+    ] {
+        assert!(catalog(text), "{text}");
+    }
+    for text in [
+        "SELECT 'create function f'",
+        "CREATE TEMP TABLE t (a int)",
+        "CREATE OR REPLACE TEMPORARY VIEW v AS SELECT 1",
+        "CREATE LOCAL TEMP TABLE t ()",
+        "CREATE INDEX CONCURRENTLY i ON t (a)",
+        "CREATE UNIQUE INDEX i ON t (a)",
+        "CREATE ROLE r",
+        "ALTER SYSTEM SET work_mem = 1",
+        "ALTER DATABASE d SET work_mem = 1",
+        "DROP FUNCTION f()",
+        "SELECT 1 INTO t",
+        "DO $$begin execute 'create table if not exists p partition of t'; end$$",
+        "DO $$begin raise 'can''t create it'; end$$",
+        "CALL p('created')",
+    ] {
+        assert!(!catalog(text), "{text}");
+    }
+    assert!(tag_changes_catalog(b"CREATE FUNCTION") && tag_changes_catalog(b"ALTER POLICY"));
+    for tag in ["CREATE TABLE", "CREATE INDEX", "DROP FUNCTION", "SELECT 1", "DO", ""] {
+        assert!(!tag_changes_catalog(tag.as_bytes()), "{tag}");
+    }
 }
 
 #[test]
@@ -393,7 +448,7 @@ fn further_words_come_from_a_dictionary() {
     }
     let of = |text: &str| analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &Stateful).effects;
     assert_eq!(of("SELECT app.F_Hidden(1)"), Effects::OPAQUE);
-    assert_eq!(of("INSERT INTO \"f_hidden\" VALUES (1)"), Effects::OPAQUE);
+    assert_eq!(of("SELECT * FROM \"f_hidden\""), Effects::OPAQUE);
     assert_eq!(of("SELECT 'f_hidden', f_hidden2()"), Effects::NONE);
 }
 
@@ -456,7 +511,7 @@ fn bodies_of_routines() {
     assert_eq!(plain(PlPgSql, "BEGIN SELECT 1 INTO x; UPDATE t SET a = 1; RETURN NEW; END"), "-");
     assert_eq!(
         plain(PlPgSql, "BEGIN INSERT INTO t VALUES (1) ON CONFLICT (a) DO UPDATE SET a = 2; END"),
-        "-"
+        "SEQ_WRITE"
     );
     assert_eq!(plain(PlPgSql, "BEGIN SET work_mem = 1; END"), "GUC work_mem");
     assert_eq!(plain(PlPgSql, "BEGIN SET LOCAL work_mem = 1; END"), "-");

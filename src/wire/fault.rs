@@ -52,7 +52,7 @@ pub enum Fault {
     #[error("pgweir: pool {pool}: all {size} servers are busy and {limit} clients wait already")]
     QueueFull { pool: String, size: u32, limit: u32 },
     #[error("pgweir: pool {pool}: no server became free within {} s", .waited.as_secs_f32())]
-    QueueTimeout { pool: String, size: u32, pinned: u32, waited: Duration },
+    QueueTimeout { pool: String, size: u32, pins: String, waited: Duration },
     #[error("pgweir: pool {pool}: the server can't be reached: {why}")]
     ServerUnreachable { pool: String, why: String },
     /// PostgreSQL's own refusal of a server that the client needs.
@@ -72,10 +72,15 @@ pub enum Fault {
     IdleInTransaction(Duration),
     #[error("pgweir: terminating connection due to idle client timeout ({} s)", .0.as_secs_f32())]
     IdleClient(Duration),
-    #[error("pgweir: terminating connection: the client has read nothing for {} s", .0.as_secs_f32())]
+    /// PostgreSQL's words: the client's own `idle_session_timeout` is over.
+    #[error("terminating connection due to idle-session timeout")]
+    IdleSession(Duration),
+    #[error("pgweir: terminating connection: the client has not taken its answer for {} s", .0.as_secs_f32())]
     WriteStall(Duration),
     #[error("pgweir: server connection lost: the transaction was not committed")]
     ServerLost,
+    #[error("pgweir: server connection lost, and with it what the session kept there: {held}")]
+    SessionLost { held: String },
     #[error("pgweir: server connection lost while a commit was in flight: the outcome is unknown")]
     CommitInDoubt,
     #[error("pgweir: transactions of several statements are not allowed in statement pooling mode")]
@@ -113,8 +118,8 @@ impl Fault {
             Self::Rejected { sqlstate, .. } => *sqlstate,
             Self::Cancelled | Self::QueryTimeout(_) => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout(_) | Self::IdleInTransaction(_) => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
-            Self::IdleClient(_) => SqlState::IDLE_SESSION_TIMEOUT,
-            Self::WriteStall(_) | Self::ServerLost => SqlState::CONNECTION_FAILURE,
+            Self::IdleClient(_) | Self::IdleSession(_) => SqlState::IDLE_SESSION_TIMEOUT,
+            Self::WriteStall(_) | Self::ServerLost | Self::SessionLost { .. } => SqlState::CONNECTION_FAILURE,
             Self::CommitInDoubt => SqlState::TRANSACTION_RESOLUTION_UNKNOWN,
             Self::Shutdown => SqlState::ADMIN_SHUTDOWN,
             Self::TooLarge { .. } | Self::StatementBudget { .. } => SqlState::PROGRAM_LIMIT_EXCEEDED,
@@ -150,7 +155,9 @@ impl Fault {
             | Self::TransactionTimeout(_)
             | Self::IdleInTransaction(_)
             | Self::IdleClient(_)
+            | Self::IdleSession(_)
             | Self::WriteStall(_)
+            | Self::SessionLost { .. }
             | Self::StatementMode
             | Self::Shutdown
             | Self::Desync
@@ -170,9 +177,10 @@ impl Fault {
             Self::TransactionTimeout(_) => "timeouts.transaction bounds a transaction's length.",
             Self::IdleInTransaction(_) => "timeouts.idle_in_transaction bounds the pauses in a transaction.",
             Self::IdleClient(_) => "timeouts.client_idle bounds the time between transactions.",
-            Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may stop reading.",
+            Self::WriteStall(_) => "timeouts.write_stall bounds how long a client may all but stop reading.",
             Self::StatementMode => "Use pool.mode = \"transaction\".",
             Self::ServerLost => "It is safe to run the transaction again.",
+            Self::SessionLost { .. } => "Connect again; nothing was committed that wasn't confirmed.",
             Self::CommitInDoubt => "Check whether the transaction took effect before you run it again.",
             Self::TooLarge { .. } | Self::StatementBudget { .. } => {
                 "Raise the limit under [limits], or send less."
@@ -189,8 +197,8 @@ impl Fault {
     /// Numbers behind the sentence.
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::QueueTimeout { size, pinned, .. } => {
-                Some(format!("Pool size {size}; servers pinned to a client: {pinned}."))
+            Self::QueueTimeout { size, pins, .. } => {
+                Some(format!("Pool size {size}; servers pinned to clients: {pins}."))
             }
             _ => None,
         }

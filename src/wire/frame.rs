@@ -5,7 +5,8 @@ use thiserror::Error;
 /// Type byte and length word.
 pub const HEAD: usize = 5;
 
-/// PostgreSQL's own bound on a message (`MaxAllocSize`, 1 GiB − 1) and the length word.
+/// PostgreSQL's own bound on what it sends (`MaxAllocSize`, 1 GiB − 1) and the length word. What it takes is
+/// bounded by type, a little lower ([`longest_request`](super::tag::frontend::longest_request)).
 const LARGEST: i32 = 0x3fff_ffff + 4;
 
 /// A header that passed its checks.

@@ -16,6 +16,20 @@ pub mod frontend {
     pub const QUERY: u8 = b'Q';
     pub const SYNC: u8 = b'S';
     pub const TERMINATE: u8 = b'X';
+
+    /// `PQ_SMALL_MESSAGE_LIMIT`, and the type byte: a request that isn't longer is never too long.
+    pub const SMALL: usize = 10_000 + 1;
+    /// `PQ_LARGE_MESSAGE_LIMIT`, which is `MaxAllocSize - 1`, and the type byte.
+    const LARGE: usize = 0x3fff_fffe + 1;
+
+    /// Bytes that PostgreSQL reads of a message of this type, header included. It closes the connection over a
+    /// longer one, so that one must not reach it.
+    pub fn longest_request(tag: u8) -> usize {
+        match tag {
+            BIND | COPY_DATA | FUNCTION_CALL | PARSE | QUERY => LARGE,
+            _ => SMALL,
+        }
+    }
 }
 
 /// What a server may send once we are logged in.

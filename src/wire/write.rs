@@ -46,17 +46,29 @@ pub fn bind_nothing(out: &mut Vec<u8>, portal: &[u8], statement: &[u8]) {
 }
 
 pub fn describe_statement(out: &mut Vec<u8>, name: &[u8]) {
-    target(out, frontend::DESCRIBE, name);
+    target(out, frontend::DESCRIBE, b'S', name);
 }
 
 pub fn close_statement(out: &mut Vec<u8>, name: &[u8]) {
-    target(out, frontend::CLOSE, name);
+    target(out, frontend::CLOSE, b'S', name);
 }
 
-fn target(out: &mut Vec<u8>, tag: u8, statement: &[u8]) {
+pub fn close_portal(out: &mut Vec<u8>, name: &[u8]) {
+    target(out, frontend::CLOSE, b'P', name);
+}
+
+/// Runs a portal to its end.
+pub fn execute(out: &mut Vec<u8>, portal: &[u8]) {
+    message(out, frontend::EXECUTE, |out| {
+        text(out, portal);
+        out.extend_from_slice(&[0; 4]);
+    });
+}
+
+fn target(out: &mut Vec<u8>, tag: u8, kind: u8, name: &[u8]) {
     message(out, tag, |out| {
-        out.push(b'S');
-        text(out, statement);
+        out.push(kind);
+        text(out, name);
     });
 }
 

@@ -14,7 +14,7 @@ use postgres_protocol::message::frontend;
 use crate::message::Message;
 
 /// A reply that takes longer will never come.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Where to connect, and as whom.
 #[derive(Clone, Debug)]
@@ -42,6 +42,7 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Client {
     stream: TcpStream,
+    address: SocketAddr,
     read: Vec<u8>,
     pid: i32,
     key: Vec<u8>,
@@ -53,28 +54,44 @@ pub struct Client {
 impl Client {
     /// Connects and logs in; `parameters` are further startup parameters.
     pub fn connect(place: &Place, parameters: &[(String, String)]) -> io::Result<Self> {
-        let stream = TcpStream::connect(place.address)?;
+        Self::greeted(place, parameters).map(|(client, _)| client)
+    }
+
+    /// [`connect`](Self::connect), with all that was said to greet the client.
+    pub fn greeted(place: &Place, parameters: &[(String, String)]) -> io::Result<(Self, Vec<Message>)> {
+        let mut client = Self::dial(place.address)?;
+        let mut startup = BytesMut::new();
+        let own = [("user", place.user.as_str()), ("database", place.database.as_str())];
+        let more = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        frontend::startup_message(own.into_iter().chain(more), &mut startup)?;
+        client.send(&startup)?;
+        let welcome = client.log_in(place)?;
+        Ok((client, welcome))
+    }
+
+    pub(crate) fn dial(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut client = Self {
+        stream.set_write_timeout(Some(PATIENCE))?;
+        Ok(Self {
             stream,
+            address,
             read: Vec::new(),
             pid: 0,
             key: Vec::new(),
             due: VecDeque::new(),
             skipping: false,
             copying: false,
-        };
-        let mut startup = BytesMut::new();
-        let own = [("user", place.user.as_str()), ("database", place.database.as_str())];
-        let more = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        frontend::startup_message(own.into_iter().chain(more), &mut startup)?;
-        client.send(&startup)?;
-        client.log_in(place)?;
-        Ok(client)
+        })
     }
 
-    fn log_in(&mut self, place: &Place) -> io::Result<()> {
+    /// What follows a StartupMessage that has been sent; all that is heard.
+    ///
+    /// # Errors
+    /// `PermissionDenied` with the error's line, when the login is refused.
+    pub fn log_in(&mut self, place: &Place) -> io::Result<Vec<Message>> {
+        let mut heard = Vec::new();
         loop {
             let message = self.receive()?;
             match message.tag {
@@ -83,9 +100,13 @@ impl Client {
                     self.pid = message.body[..4].try_into().map_or(0, i32::from_be_bytes);
                     self.key = message.body[4..].to_vec();
                 }
-                b'Z' => return Ok(()),
                 b'E' => return Err(io::Error::new(io::ErrorKind::PermissionDenied, message.line())),
                 _ => {}
+            }
+            let ready = message.tag == b'Z';
+            heard.push(message);
+            if ready {
+                return Ok(heard);
             }
         }
     }
@@ -126,6 +147,15 @@ impl Client {
 
     pub fn stream(&self) -> &TcpStream {
         &self.stream
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Whether every byte that was read has been given out.
+    pub(crate) fn holds_nothing(&self) -> bool {
+        self.read.is_empty()
     }
 
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {

@@ -4,6 +4,8 @@
 #![allow(clippy::disallowed_methods)] // tests wait
 
 pub mod client;
+pub mod frontend;
 pub mod message;
 pub mod play;
 pub mod script;
+pub mod talk;

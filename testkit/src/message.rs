@@ -1,12 +1,19 @@
 //! Backend messages as lines of text, without what differs from run to run.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// One message of a server.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Message {
     pub tag: u8,
     pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.line())
+    }
 }
 
 /// OIDs from here on are given to users' objects.
@@ -69,6 +76,40 @@ impl Message {
     pub fn sqlstate(&self) -> Option<String> {
         self.field_map().remove(&'C')
     }
+
+    /// A field of an ErrorResponse or NoticeResponse; empty if it lacks.
+    pub fn field(&self, kind: char) -> String {
+        self.field_map().remove(&kind).unwrap_or_default()
+    }
+
+    /// The columns of a DataRow.
+    pub fn columns(&self) -> Vec<String> {
+        let mut reader = Reader(&self.body);
+        (0..reader.i16())
+            .map(|_| match reader.i32() {
+                -1 => "NULL".into(),
+                length => String::from_utf8_lossy(reader.take(length.max(0) as usize)).into_owned(),
+            })
+            .collect()
+    }
+
+    /// The message in a few characters: `T`, `D[1,a]`, `C[SELECT 1]`, `E[ERROR 57014]`, `Z[I]`.
+    pub fn brief(&self) -> String {
+        let tag = char::from(self.tag);
+        let text = || String::from_utf8_lossy(&self.body).trim_end_matches(['\0', '\n']).to_owned();
+        match self.tag {
+            b'D' => format!("D[{}]", self.columns().join(",")),
+            b'C' | b'Z' | b'd' => format!("{tag}[{}]", text()),
+            b'E' | b'N' => format!("{tag}[{} {}]", self.field('V'), self.field('C')),
+            _ => tag.to_string(),
+        }
+    }
+}
+
+/// An answer in one line, without the NoticeResponses and ParameterStatuses that may come at any time.
+pub fn brief(messages: &[Message]) -> String {
+    let said = messages.iter().filter(|message| !matches!(message.tag, b'S' | b'N'));
+    said.map(Message::brief).collect::<Vec<_>>().join(" ")
 }
 
 fn type_name(oid: u32) -> String {

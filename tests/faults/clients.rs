@@ -1,285 +1,322 @@
-//! A: clients that misbehave.
+//! Clients that misbehave: they vanish, stall, trickle, flood.
 
-use std::io::Write;
-use std::net::Shutdown;
-use std::time::Duration;
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use super::house::{House, ask, begin, eventually, row, runs, simple, sqlstate, to_the_end};
+use pgweir::demo::cluster::ROLE;
+use pgweir_testkit::frontend::*;
+
+use super::kit::{Client, House, brief, eventually};
 
 #[test]
-fn f1_a_connection_that_says_nothing_is_closed() {
-    let house = House::new("[timeouts]\nlogin = \"1s\"");
-    let mut silent = house.stranger();
-    let mut slow = house.stranger();
-    slow.write_all(&[0]).expect("a byte");
-    to_the_end(&mut silent);
-    to_the_end(&mut slow);
-    house.all_is_well();
+fn f1_nothing_is_said_after_connecting() {
+    let house = House::with(1, "timeouts.login = '300ms'");
+    let mut silent = Client::silent(house.address());
+    assert_eq!(brief(&silent.until_closed()), "E[FATAL 08P01]");
 }
 
 #[test]
-fn f3_a_client_that_vanishes_in_its_transaction_leaves_nothing() {
-    let house = House::new("[pool]\nsize = 1");
+fn f2_a_startup_message_trickles_in() {
+    let house = House::with(1, "timeouts.login = '500ms'");
+    let mut slow = Client::silent(house.address());
+    let message = startup(&[("user", ROLE), ("database", &"x".repeat(5000))]);
+    // The deadline is for the login as a whole: bytes that keep coming don't move it.
+    let mut bytes = message.iter();
+    eventually("it is closed", || {
+        let sent = bytes.next().is_some_and(|&byte| slow.send(&[byte]).is_ok());
+        !sent || !slow.heard_nothing()
+    });
+    assert!(bytes.len() > 0, "it wasn't heard to its end");
+}
+
+#[test]
+fn f3_client_vanishes_in_a_transaction() {
+    let house = House::new(1);
+    house.client().ask("create table t (v int)");
     let mut client = house.client();
-    ask(&mut client, "create table f3 (a int)");
-    ask(&mut client, "begin");
-    ask(&mut client, "insert into f3 values (1)");
-    drop(client);
-    assert_eq!(row(&mut house.client(), "select count(*) from f3"), "DataRow [\"0\"]");
+    client.ask("begin");
+    assert_eq!(client.ask("insert into t values (1)"), "C[INSERT 0 1] Z[T]");
+    client.vanish();
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
     house.all_is_well();
 }
 
 #[test]
-fn f4_a_query_whose_client_vanished_is_cancelled_and_its_slot_stays_taken_meanwhile() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut director = house.director();
+fn f4_client_vanishes_while_its_query_runs() {
+    let house = House::new(1);
     for _ in 0..6 {
         let mut client = house.client();
-        begin(&mut client, "select pg_sleep(600)");
-        eventually("the query runs", || runs(&mut director, "select pg_sleep(600)"));
-        drop(client);
-        eventually("the query was cancelled", || {
-            let backends = "select count(*) <= 1 from pg_stat_activity where usename = 'app'";
-            assert_eq!(row(&mut director, backends), "DataRow [\"t\"]", "never more backends than the limit");
-            !runs(&mut director, "select pg_sleep(600)")
+        client.tell(&query("select pg_sleep(600)"));
+        house.backends_become(1, "state = 'active' and query like '%pg_sleep%'");
+        client.vanish();
+        // Its slot stays taken meanwhile: PostgreSQL never sees more backends than the limit.
+        eventually("it was cancelled", || {
+            assert!(house.backends("true") <= 1);
+            house.backends("state = 'active' and query like '%pg_sleep%'") == 0
         });
     }
+    assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
     house.all_is_well();
 }
 
 #[test]
-fn f5_half_a_message_reaches_no_server() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut client = house.client();
-    client.send(&simple("select 'never sent'")[..9]).expect("half a query");
-    assert_eq!(row(&mut house.client(), "select 'other'"), "DataRow [\"other\"]");
-    drop(client);
-    house.all_is_well();
-}
-
-#[test]
-fn f7_a_client_that_only_stops_asking_gets_its_answer() {
-    let house = House::new("[pool]\nsize = 1");
-    // No login by SCRAM here: the point is what stands on the wire.
-    let mut raw = logged_in(&house);
-    raw.write_all(&simple("select 'answered' from pg_sleep(0.3)")).expect("a query");
-    raw.shutdown(Shutdown::Write).expect("half a close");
-    let answer = to_the_end(&mut raw);
-    assert!(String::from_utf8_lossy(&answer).contains("answered"), "{:?}", String::from_utf8_lossy(&answer));
-    house.all_is_well();
-}
-
-/// A raw connection of a client that is logged in.
-fn logged_in(house: &House) -> std::net::TcpStream {
-    house.client().into_stream()
-}
-
-#[test]
-fn f8_a_client_that_does_not_read_holds_up_nobody_else() {
-    let house = House::new("[pool]\nsize = 2\n[timeouts]\nwrite_stall = \"1s\"");
-    let mut director = house.director();
-    let mut deaf = house.client();
-    begin(&mut deaf, "select repeat('x', 1000) from generate_series(1, 1000000)");
-    for _ in 0..50 {
-        assert_eq!(row(&mut house.client(), "select 'served'"), "DataRow [\"served\"]");
+fn f5_client_vanishes_within_a_message() {
+    let house = House::new(1);
+    house.client().ask("create table t (v int)");
+    let whole = query("insert into t values (1)");
+    for length in [1, 3, 5, 12, whole.len() - 1] {
+        let mut client = house.client();
+        client.tell(&whole[..length]);
+        client.vanish();
     }
-    eventually("the write stall limit ends it", || {
-        row(
-            &mut director,
-            "select count(*) from pg_stat_activity where query like 'select repeat%' and state = 'active' and pid <> pg_backend_pid()",
-        ) == "DataRow [\"0\"]"
-    });
+    // Messages too large for any buffer, so that they have begun to pass through.
+    let large = query(&format!("insert into t values (1) -- {}", "x".repeat(500_000)));
+    let call = message(b'F', &[0; 500_000]);
+    for begun in [&large[..400_000], &call[..400_000]] {
+        let mut client = house.client();
+        client.tell(begun);
+        client.vanish();
+        assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    }
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
     house.all_is_well();
 }
 
 #[test]
-fn f10_and_f11_pauses_have_their_limits() {
-    let house = House::new(
-        "[pool]\nsize = 1\n[timeouts]\nidle_in_transaction = \"300ms\"\nclient_idle = \"600ms\"\ntransaction = \"900ms\"",
-    );
-    let mut paused = house.client();
-    ask(&mut paused, "begin");
-    let end = paused.receive().expect("an error");
-    assert_eq!(end.sqlstate().as_deref(), Some("25P03"));
-    let mut idle = house.client();
-    let end = idle.receive().expect("an error");
-    assert_eq!(end.sqlstate().as_deref(), Some("57P05"));
-    let mut busy = house.client();
-    busy.send(&simple("begin; select pg_sleep(30)")).expect("a query");
-    let answer = std::iter::from_fn(|| busy.receive().ok()).collect::<Vec<_>>();
-    assert_eq!(sqlstate(&answer).as_deref(), Some("25P03"));
+fn f6_client_vanishes_between_bind_and_sync() {
+    let house = House::new(1);
+    let mut client = house.client();
+    client.ask("create table t (v int)");
+    let insert = [parse("i", "insert into t values (1)", &[]), bind("", "i", &[]), execute("", 0)].concat();
+    client.tell(&[insert, parse("s", "select 1", &[]), bind("", "s", &[]), flush()].concat());
+    assert_eq!(brief(&client.hear(b'1')), "1");
+    assert_eq!(brief(&client.hear(b'1')), "2 C[INSERT 0 1] 1");
+    client.vanish();
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    let batch = [parse("s", "select 1", &[]), bind("", "s", &[]), execute("", 0), sync()].concat();
+    for _ in 0..2 {
+        assert_eq!(house.client().say(&batch), "1 2 D[1] C[SELECT 1] Z[I]");
+    }
+    house.all_is_well();
+}
+
+#[test]
+fn f7_client_ends_its_half_after_a_query() {
+    let house = House::new(1);
+    let mut client = house.client();
+    client.tell(&query("select pg_sleep(0.2), 1"));
+    client.half_close();
+    assert_eq!(brief(&client.until_closed()), "T D[,1] C[SELECT 1] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn f7_client_ends_its_half_within_a_request() {
+    let house = House::new(1);
+    house.client().ask("create table t (v int)");
+    let insert = query("insert into t values (1)");
+    let long = query(&format!("insert into t values (1) -- {}", "x".repeat(500_000)));
+    let batch = [parse("", "insert into t values (1)", &[]), bind("", "", &[]), execute("", 0)].concat();
+    let copy = [query("copy t from stdin"), copy_data("1\n")].concat();
+    for unfinished in [&insert[..20], &long[..400_000], &batch, &copy] {
+        let mut client = house.client();
+        client.tell(unfinished);
+        client.half_close();
+        client.until_closed();
+        assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    }
+    house.all_is_well();
+}
+
+#[test]
+fn f8_client_reads_nothing_of_a_large_answer() {
+    let house = House::with(2, "timeouts.write_stall = '1s'");
+    let mut stalled = house.client();
+    stalled.narrow();
+    let before = house.resident();
+    stalled.tell(&query("select repeat('x', 100000) from generate_series(1, 10000)"));
+    house.backends_become(1, "wait_event = 'ClientWrite'");
+    assert!(house.resident() < before + (8 << 20), "back-pressure, not buffers");
+    assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    // The limit ends both sides.
+    house.backends_become(0, "query like '%repeat%' and state = 'active'");
+    house.metric_becomes("pgweir_client_connections_closed_total{reason=\"timeout\"}", 1);
+    house.all_is_well();
+}
+
+#[test]
+fn f9_client_reads_a_byte_now_and_then() {
+    let house = House::with(2, "timeouts.write_stall = '1s'");
+    let mut slow = house.client();
+    slow.narrow();
+    slow.tell(&query("select repeat('x', 100000) from generate_series(1, 10000)"));
+    // The limit asks for progress, not for a sign of life.
+    eventually("it is closed", || {
+        slow.sip(1);
+        house.metric("pgweir_client_connections_closed_total{reason=\"timeout\"}") == 1
+    });
+    house.backends_become(0, "query like '%repeat%' and state = 'active'");
+    house.all_is_well();
+}
+
+#[test]
+fn f9_client_that_reads_slowly_and_steadily_is_served() {
+    let house = House::with(2, "timeouts.write_stall = '1s'");
+    let mut steady = house.client();
+    let (rows, length) = (300, 100_000);
+    let answer = rows * length;
+    steady.tell(&query(&format!("select repeat('x', {length}) from generate_series(1, {rows})")));
+    // Far less than the kernel wants to see gone before it calls the socket writable again; and for longer than
+    // the limit.
+    let (began, mut read) = (Instant::now(), 0);
+    while began.elapsed() < Duration::from_secs(3) {
+        read += steady.sip(20_000);
+        thread::sleep(Duration::from_millis(50)); // a reader with work to do
+    }
+    assert!(read > 100_000 && read < answer / 10, "{read}");
+    let mut chunk = vec![0; 1 << 20];
+    while read < answer {
+        let more = steady.stream().read(&mut chunk).expect("more");
+        assert!(more > 0, "cut after {read} bytes");
+        read += more;
+    }
+    house.all_is_well();
+}
+
+#[test]
+fn f10_client_is_idle_in_a_transaction() {
+    let house = House::with(1, "timeouts.idle_in_transaction = '300ms'");
+    let mut client = house.client();
+    client.ask("create table t (v int)");
+    client.ask("begin");
+    client.ask("insert into t values (1)");
+    assert_eq!(brief(&client.until_closed()), "E[FATAL 25P03]");
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn f11_client_is_idle() {
+    let house = House::with(1, "timeouts.client_idle = '300ms'");
+    let mut client = house.client();
+    assert_eq!(brief(&client.until_closed()), "E[FATAL 57P05]");
+}
+
+#[test]
+fn a_transaction_has_its_limit() {
+    let house = House::with(1, "timeouts.transaction = '500ms'");
+    let mut client = house.client();
+    client.tell(&query("begin; select pg_sleep(600)"));
+    assert!(brief(&client.until_closed()).ends_with("E[FATAL 25P03]"));
     house.all_is_well();
 }
 
 #[test]
 fn a_query_that_takes_too_long_is_cancelled_and_says_why() {
-    let house = House::new("[pool]\nsize = 1\n[timeouts]\nquery = \"300ms\"");
+    let house = House::with(1, "timeouts.query = '300ms'");
     let mut client = house.client();
-    let answer = ask(&mut client, "select pg_sleep(600)");
-    assert!(answer.iter().any(|line| line.contains("57014") && line.contains("query timeout")), "{answer:?}");
-    assert_eq!(row(&mut client, "select 'stays'"), "DataRow [\"stays\"]");
+    client.tell(&query("select pg_sleep(600)"));
+    let heard = client.until_ready();
+    assert_eq!(brief(&heard), "T E[ERROR 57014] Z[I]");
+    assert!(heard[1].field('M').contains("query timeout"), "{}", heard[1].line());
+    assert_eq!(client.ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
     house.all_is_well();
 }
 
 #[test]
-fn f12_ten_thousand_queries_in_one_write() {
-    let house = House::new("[pool]\nsize = 1");
+fn f12_client_pipelines_ten_thousand_queries_before_it_reads() {
+    let house = House::new(1);
     let mut client = house.client();
-    let queries = simple("select 1").repeat(10_000);
-    let writer = {
-        let mut stream = client.stream().try_clone().expect("a second handle");
-        std::thread::spawn(move || stream.write_all(&queries).expect("all are taken"))
+    let count = 10_000;
+    let batch = unnamed("select repeat('x', 1000)").repeat(count);
+    let mut writer = client.stream().try_clone().expect("a second handle");
+    // Both sides fill: whoever waits for the other to read first would wait for ever.
+    let writing = thread::spawn(move || std::io::Write::write_all(&mut writer, &batch).expect("it reads"));
+    eventually("answers come", || !client.heard_nothing());
+    for _ in 0..count {
+        let tags: Vec<_> = client.until_ready().iter().map(|message| message.tag).collect();
+        assert_eq!(tags, b"12DCZ");
+    }
+    writing.join().expect("all was sent");
+    house.all_is_well();
+}
+
+#[test]
+fn f16_flush_and_then_a_pause() {
+    let house = House::with(1, "timeouts.idle_in_transaction = '300ms'");
+    let mut client = house.client();
+    client.tell(&[parse("", "select 1", &[]), bind("", "", &[]), flush()].concat());
+    assert_eq!(brief(&client.until_closed()), "1 2 E[FATAL 25P03]");
+    assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn f17_goodbye_in_a_transaction() {
+    let house = House::new(1);
+    let mut client = house.client();
+    client.ask("create table t (v int)");
+    client.ask("begin");
+    client.ask("insert into t values (1)");
+    client.terminate();
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn f18_clients_come_and_go() {
+    let house = House::with(1, "auth.method = 'trust'");
+    let mut steady = house.client();
+    let churn = |count: usize| {
+        for _ in 0..count {
+            house.client().terminate();
+        }
+        house.metric_becomes("pgweir_client_connections", 1);
     };
-    let mut ready = 0;
-    while ready < 10_000 {
-        ready += u32::from(client.receive().expect("a reply").tag == b'Z');
-    }
-    writer.join().expect("the writer");
+    churn(500);
+    let (fds, memory) = (house.metric("pgweir_process_open_fds"), house.resident());
+    churn(2000);
+    assert_eq!(steady.ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    eventually("no descriptor is left open", || house.metric("pgweir_process_open_fds") <= fds + 1);
+    assert!(house.resident() < memory + (4 << 20), "{memory} bytes grew to {}", house.resident());
     house.all_is_well();
 }
 
 #[test]
-fn f18_connecting_and_leaving_leaves_nothing_behind() {
-    let house = House::new("[pool]\nsize = 2\n[auth]\nmethod = \"trust\"");
-    let files = || house.metric("pgweir_process_open_fds");
-    ask(&mut house.client(), "select 1");
-    let before = files();
-    for _ in 0..500 {
-        let mut client = house.client();
-        client.send(b"X\0\0\0\x04").expect("a goodbye");
-    }
-    eventually("all files are closed", || files() <= before + 2);
-    eventually("no client is left", || house.metric("pgweir_client_connections") == 0);
-    house.all_is_well();
-}
-
-#[test]
-fn f19_statements_have_a_budget() {
-    let house = House::new("[pool]\nsize = 1\n[limits]\nclient_statements = \"64KiB\"");
+fn f19_client_prepares_statements_without_end() {
+    let house = House::with(1, "limits.client_statements = '64KiB'");
     let mut client = house.client();
-    let long = format!("select 1 /* {} */", "x".repeat(10_000));
-    let mut answers = Vec::new();
-    for number in 0..10 {
-        let mut bytes = bytes::BytesMut::new();
-        postgres_protocol::message::frontend::parse(&format!("s{number}"), &long, [], &mut bytes)
-            .expect("a Parse");
-        client.request(&bytes, Some(pgweir_testkit::client::Due::Parse)).expect("a request");
-        client.request(b"S\0\0\0\x04", Some(pgweir_testkit::client::Due::Sync)).expect("a Sync");
-        answers.push(sqlstate(&client.settle().expect("an answer")));
+    let mut refused = None;
+    for number in 0..10_000 {
+        let answer =
+            client.say(&[parse(&format!("s{number}"), &format!("select {number}"), &[]), sync()].concat());
+        if answer != "1 Z[I]" {
+            refused = Some((number, answer));
+            break;
+        }
     }
-    assert!(answers[..6].iter().all(Option::is_none), "{answers:?}");
-    assert_eq!(answers[9].as_deref(), Some("54000"));
-    assert_eq!(row(&mut client, "select 'stays'"), "DataRow [\"stays\"]");
+    let (number, answer) = refused.expect("a limit");
+    assert_eq!(answer, "E[ERROR 54000] Z[I]");
+    assert!(number > 10, "{number}");
+    // What stands still works, and what goes makes room.
+    assert_eq!(
+        client.say(&[bind("", "s0", &[]), execute("", 0), sync()].concat()),
+        "2 D[0] C[SELECT 1] Z[I]"
+    );
+    assert_eq!(
+        client.say(&[close(b'S', "s0"), parse("new", "select 'n'", &[]), sync()].concat()),
+        "3 1 Z[I]"
+    );
+    assert_eq!(house.client().say(&[parse("s", "select 1", &[]), sync()].concat()), "1 Z[I]");
     house.all_is_well();
 }
 
 #[test]
-fn f20_replication_is_refused() {
-    let house = House::new("");
-    let refused =
-        pgweir_testkit::client::Client::connect(&house.place(), &[("replication".into(), "true".into())]);
-    assert!(refused.expect_err("no login").to_string().contains("0A000"));
-    house.all_is_well();
-}
-
-#[test]
-fn f98_a_queued_client_can_be_cancelled_and_waiting_has_its_limit() {
-    let house = House::new("[pool]\nsize = 1\nqueue_timeout = \"2s\"");
-    let mut holder = house.client();
-    ask(&mut holder, "begin");
-    let mut queued = house.client();
-    begin(&mut queued, "select 'queued'");
-    eventually("it waits", || house.metric("pgweir_pool_clients_waiting") == 1);
-    pgweir_testkit::client::cancel(house.pooler.address(), &queued.cancel_request()).expect("a cancel");
-    assert_eq!(sqlstate(&queued.settle().expect("an answer")).as_deref(), Some("57014"));
-    assert_eq!(house.metric("pgweir_pool_clients_waiting"), 0);
-    let late = pgweir_testkit::play::query(&mut queued, "select 'too late'").expect("an answer");
-    assert_eq!(sqlstate(&late).as_deref(), Some("57P03"));
-    ask(&mut holder, "rollback");
-    assert_eq!(row(&mut queued, "select 'served'"), "DataRow [\"served\"]");
-    drop((holder, queued));
-    std::thread::sleep(Duration::ZERO);
-    house.all_is_well();
-}
-
-#[test]
-fn f99_and_f100_cancels_that_mean_nobody_do_nothing() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut director = house.director();
-    let mut client = house.client();
-    let mut wrong = client.cancel_request();
-    *wrong.last_mut().expect("a key") ^= 1;
-    begin(&mut client, "select 'unharmed' from pg_sleep(1)");
-    eventually("it runs", || runs(&mut director, "select ''unharmed'' from pg_sleep(1)"));
-    for _ in 0..200 {
-        pgweir_testkit::client::cancel(house.pooler.address(), &wrong).expect("an answer");
+fn f20_replication_is_asked_for() {
+    let house = House::new(1);
+    for kind in ["true", "database"] {
+        assert!(house.refusal(&[("replication", kind)]).contains("FATAL | 0A000"), "{kind}");
     }
-    assert_eq!(sqlstate(&client.settle().expect("an answer")), None);
-    house.all_is_well();
-}
-
-#[test]
-fn f97_a_cancel_never_hits_the_next_client() {
-    let house = House::new("[pool]\nsize = 1");
-    let address = house.pooler.address();
-    let mut cancelled = house.client();
-    let mut other = house.client();
-    let request = cancelled.cancel_request();
-    for _ in 0..300 {
-        begin(&mut cancelled, "select pg_sleep(0.002)");
-        begin(&mut other, "select 'mine'");
-        pgweir_testkit::client::cancel(address, &request).expect("a cancel");
-        cancelled.settle().expect("an answer");
-        assert_eq!(
-            sqlstate(&other.settle().expect("an answer")),
-            None,
-            "the other client asked for no cancel"
-        );
-    }
-    drop((cancelled, other));
-    house.all_is_well();
-}
-
-#[test]
-fn f6_a_batch_without_its_sync_dies_with_its_client() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut client = house.client();
-    ask(&mut client, "create table f6 (a int)");
-    let mut bytes = bytes::BytesMut::new();
-    use postgres_protocol::message::frontend as f;
-    f::parse("", "insert into f6 values (1)", [], &mut bytes).expect("a message");
-    bytes.extend_from_slice(b"B\0\0\0\x0c\0\0\0\0\0\0\0\0E\0\0\0\x09\0\0\0\0\0H\0\0\0\x04");
-    client.send(&bytes).expect("a batch");
-    while client.receive().expect("a reply").tag != b'C' {}
-    drop(client);
-    assert_eq!(row(&mut house.client(), "select count(*) from f6"), "DataRow [\"0\"]");
-    house.all_is_well();
-}
-
-#[test]
-fn f17_a_goodbye_in_a_transaction_rolls_it_back() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut client = house.client();
-    ask(&mut client, "create table f17 (a int)");
-    ask(&mut client, "begin");
-    ask(&mut client, "insert into f17 values (1)");
-    client.send(b"X\0\0\0\x04").expect("a goodbye");
-    assert_eq!(row(&mut house.client(), "select count(*) from f17"), "DataRow [\"0\"]");
-    drop(client);
-    house.all_is_well();
-}
-
-#[test]
-fn f2_a_login_that_drips_has_the_same_deadline() {
-    let house = House::new("[timeouts]\nlogin = \"1s\"");
-    let mut dripping = house.stranger();
-    // The length of a packet that never comes to its end, and then its bytes.
-    let packet = [&[0, 0, 4, 0, 0, 3, 0, 0][..], &[b'x'; 1000]].concat();
-    let mut bytes = packet.iter();
-    eventually("it is closed in the middle", || {
-        std::thread::park_timeout(Duration::from_millis(20));
-        let next = *bytes.next().expect("the deadline comes long before the end");
-        dripping.write_all(&[next]).is_err()
-    });
     house.all_is_well();
 }

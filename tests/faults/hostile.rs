@@ -1,186 +1,193 @@
-//! F30, F40: servers that no PostgreSQL can be made to be, played by a script.
+//! Servers that lie, played by a script (F30).
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::thread;
+use std::sync::{Mutex, mpsc};
 
-use pgweir::demo::pooler::Pooler;
-use pgweir_testkit::client::{Client, Place};
-use pgweir_testkit::message::Message;
+use pgweir_testkit::frontend::*;
 
-use super::house::{PATIENCE, simple};
+use super::kit::fake::{self, Fake, Line};
+use super::kit::{Client, House, brief, eventually};
 
-/// What the server says to each query from now on; `None` closes the connection.
-type Lines = Arc<Mutex<Option<Vec<u8>>>>;
-
-struct Stage {
-    pooler: Pooler,
-    lines: Lines,
-    /// Refused logins that are still to come.
-    refusals: Arc<Mutex<u32>>,
-    _folder: tempfile::TempDir,
+/// What a client of pgweir hears, at login or for `select 1`, when the server plays `script`.
+fn before(script: impl Fn(&mut Line) + Send + Sync + 'static) -> (House, String) {
+    let server = Fake::new(move |line, _| script(line));
+    let settings = "pool.queue_timeout = '1s'\npool.connect_timeout = '500ms'";
+    let house = House::before_fake(server.address, 1, settings);
+    let heard = match Client::connect(&house.place(), &[]) {
+        Ok(mut client) => brief(&client.outcome("select 1")),
+        Err(refusal) => format!("login: {refusal}"),
+    };
+    assert!(house.http("/healthz").starts_with("HTTP/1.1 200"));
+    assert_eq!(house.metric("pgweir_panics_total"), 0);
+    (house, heard)
 }
 
-fn message(tag: u8, body: &[u8]) -> Vec<u8> {
-    [&[tag][..], &(body.len() as u32 + 4).to_be_bytes(), body].concat()
-}
-
-fn good() -> Vec<u8> {
-    [message(b'T', b"\0\0"), message(b'C', b"SELECT 1\0"), message(b'Z', b"I")].concat()
-}
-
-impl Stage {
-    fn new(key: &[u8]) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let address = listener.local_addr().expect("an address");
-        let lines: Lines = Arc::new(Mutex::new(Some(good())));
-        let refusals = Arc::new(Mutex::new(0));
-        let (spoken, refused, key) = (lines.clone(), refusals.clone(), key.to_vec());
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let (spoken, refused, key) = (spoken.clone(), refused.clone(), key.clone());
-                // A script that was cut off has nothing more to say.
-                thread::spawn(move || drop(play(stream, &spoken, &refused, &key)));
+#[test]
+fn f30_server_lies_at_login() {
+    let long = "x".repeat(1 << 20);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("an error without fields", message(b'E', b"\0")),
+        ("an error without a code", message(b'E', b"SFATAL\0\0")),
+        ("an error that doesn't end", message(b'E', b"SFATAL\0C28000\0Mno")),
+        ("a field of a megabyte", fake::error("FATAL", "28000", &long)),
+        ("an unknown way to log in", message(b'R', &[0, 0, 0, 99])),
+        ("half a request", message(b'R', &[0, 0])),
+        ("an impossible length", raw(b'R', 3, b"")),
+        ("an enormous length", raw(b'R', i32::MAX, b"")),
+        (
+            "SASL without a mechanism that we know",
+            message(b'R', &[&[0, 0, 0, 10][..], b"PLAIN\0\0"].concat()),
+        ),
+        ("SASLFinal at once", message(b'R', &[&[0, 0, 0, 12][..], b"v=AAAA"].concat())),
+        ("ReadyForQuery before a login", fake::ready(b'I')),
+        ("a row before a login", fake::one("1")),
+        ("ReadyForQuery in state X", [message(b'R', &[0; 4]), fake::ready(b'X')].concat()),
+        ("an empty ReadyForQuery", [message(b'R', &[0; 4]), message(b'Z', b"")].concat()),
+        ("a key of three bytes", [message(b'R', &[0; 4]), message(b'K', b"abc"), fake::ready(b'I')].concat()),
+        (
+            "a key of 300 bytes",
+            [message(b'R', &[0; 4]), message(b'K', &[7; 304]), fake::ready(b'I')].concat(),
+        ),
+        ("NegotiateProtocolVersion of 4", message(b'v', &[0, 4, 0, 0, 0, 0, 0, 0])),
+        ("HTTP", b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()),
+    ];
+    for (what, said) in cases {
+        let (_house, heard) = before(move |line| {
+            if line.startup().is_some() {
+                line.send(&said);
+                line.until_closed();
             }
         });
-        let folder = tempfile::tempdir().expect("a folder");
-        let pooler = pooler(address, folder.path().to_owned());
-        Self { pooler, lines, refusals, _folder: folder }
+        assert!(heard.starts_with("login: Error FATAL"), "{what}: {heard}");
     }
+}
 
-    fn says(&self, bytes: Option<Vec<u8>>) {
-        *self.lines.lock().expect("not poisoned") = bytes;
-    }
-
-    fn client(&self) -> Client {
-        let place = Place {
-            address: self.pooler.address(),
-            user: "app".into(),
-            password: String::new(),
-            database: "app".into(),
-        };
-        Client::connect(&place, &[]).expect("a login")
-    }
-
-    /// What a client hears when it asks, until ReadyForQuery or the end.
-    fn ask(&self) -> Vec<Message> {
-        let mut client = self.client();
-        client.send(&simple("select 1")).expect("a query");
-        let mut heard = Vec::new();
-        while let Ok(message) = client.receive() {
-            let ready = message.tag == b'Z';
-            heard.push(message);
-            if ready {
-                break;
+#[test]
+fn f30_server_says_odd_but_legal_things_at_login() {
+    let key = |length: usize| message(b'K', &vec![7; 4 + length]);
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("no key", vec![]),
+        ("a key of 256 bytes", key(256)),
+        ("an unknown parameter", fake::parameter("future", "1")),
+        ("a long parameter", fake::parameter("future", &"x".repeat(10_000))),
+        ("a notice", message(b'N', b"SNOTICE\0VNOTICE\0C00000\0Mhello\0\0")),
+    ];
+    for (what, said) in cases {
+        let (_house, heard) = before(move |line| {
+            if line.startup().is_some() {
+                line.send(
+                    &[&message(b'R', &[0; 4])[..], &fake::parameters(), &said, &fake::ready(b'I')].concat(),
+                );
+                while let Some((tag, _)) = line.message() {
+                    if tag == b'Q' {
+                        line.send(&fake::one("1"));
+                    }
+                }
             }
-        }
-        heard
-    }
-}
-
-fn pooler(upstream: SocketAddr, folder: PathBuf) -> Pooler {
-    let file = folder.join("pgweir.toml");
-    let settings =
-        "[auth]\nmethod = \"trust\"\n[pool]\nsize = 1\nsession_state = \"off\"\nqueue_timeout = \"10s\"";
-    std::fs::write(&file, settings).expect("a configuration");
-    let arguments = ["--config".into(), file.into_os_string()];
-    let program = std::path::Path::new(env!("CARGO_BIN_EXE_pgweir"));
-    let url = format!("postgres://app@{upstream}/app?sslmode=disable");
-    Pooler::start(program, &url, &arguments, &folder.join("pgweir.log")).expect("a pooler")
-}
-
-fn play(mut stream: TcpStream, lines: &Lines, refusals: &Mutex<u32>, key: &[u8]) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut length = [0; 4];
-    stream.read_exact(&mut length)?;
-    let mut startup = vec![0; u32::from_be_bytes(length) as usize - 4];
-    stream.read_exact(&mut startup)?;
-    {
-        let mut left = refusals.lock().expect("not poisoned");
-        if *left > 0 {
-            *left -= 1;
-            return stream
-                .write_all(&message(b'E', b"SFATAL\0C57P03\0Mthe database system is starting up\0\0"));
-        }
-    }
-    let greeting = [
-        message(b'R', &[0; 4]),
-        message(b'S', b"client_encoding\0UTF8\0"),
-        message(b'S', b"standard_conforming_strings\0on\0"),
-        message(b'K', key),
-        message(b'Z', b"I"),
-    ];
-    stream.write_all(&greeting.concat())?;
-    let mut request = [0; 4096];
-    loop {
-        if stream.read(&mut request)? == 0 || request[0] == b'X' {
-            return Ok(());
-        }
-        let answer = lines.lock().expect("not poisoned").clone();
-        match answer {
-            Some(bytes) => stream.write_all(&bytes)?,
-            None => return Ok(()),
-        }
-    }
-}
-
-fn codes(heard: &[Message]) -> Vec<String> {
-    heard.iter().filter_map(Message::sqlstate).collect()
-}
-
-#[test]
-fn f30_servers_that_break_the_protocol_are_given_up() {
-    let stage = Stage::new(&[0, 0, 0, 1, 1, 2, 3, 4]);
-    let cases = [
-        ("a status that is none", message(b'Z', b"X")),
-        ("a reply to something else", message(b'2', b"")),
-        ("a length that can't be", vec![b'C', 0xff, 0xff, 0xff, 0xff]),
-        ("an unknown message", message(b'@', b"")),
-        ("an authentication request", message(b'R', &[0, 0, 0, 3])),
-        ("a parameter without its value", message(b'S', b"name\0")),
-    ];
-    for (what, bytes) in cases {
-        stage.says(Some(bytes));
-        let heard = stage.ask();
-        assert_eq!(codes(&heard), ["XX000"], "{what}");
-        stage.says(Some(good()));
-        assert_eq!(codes(&stage.ask()), [] as [&str; 0], "after {what}");
+        });
+        assert_eq!(heard, "T D[1] C[SELECT 1] Z[I]", "{what}");
     }
 }
 
 #[test]
-fn f30b_errors_may_lack_anything_and_more_may_be_said_than_asked() {
-    let stage = Stage::new(&[0; 8]);
+fn f30_server_lies_in_its_answer() {
+    let cases: Vec<(&str, Vec<u8>)> = vec![
+        ("ReadyForQuery in state X", fake::ready(b'X')),
+        ("a message that no client gets", message(b'!', b"abcd")),
+        ("a login", message(b'R', &[0; 4])),
+        ("BindComplete", message(b'2', b"")),
+        ("CopyBothResponse (F90)", message(b'W', b"\0\0\0")),
+        ("an impossible length", raw(b'T', 2, b"")),
+        ("an error without fields, and the end", message(b'E', b"\0")),
+    ];
+    for (what, said) in cases {
+        let (house, heard) = before(move |line| {
+            if line.welcome() {
+                while let Some((tag, _)) = line.message() {
+                    if tag == b'Q' {
+                        line.send(&said);
+                        return;
+                    }
+                }
+            }
+        });
+        assert!(heard.contains("E["), "{what}: {heard}");
+        assert_eq!(house.servers("idle"), 0, "{what}");
+    }
+}
+
+/// What nobody asked for.
+fn strays() -> [(&'static str, Vec<u8>); 3] {
+    [
+        ("a row", fake::one("stray")),
+        ("ReadyForQuery", fake::ready(b'I')),
+        ("an unknown type", message(b'!', b"abcd")),
+    ]
+}
+
+#[test]
+fn f30_server_says_more_than_it_was_asked() {
+    for (what, said) in strays() {
+        let server = Fake::new(move |line, number| {
+            if line.welcome() {
+                while let Some((tag, body)) = line.message() {
+                    let stray = if body.starts_with(b"select 1") { &said[..] } else { b"" };
+                    if tag == b'Q' {
+                        line.send(&[&fake::one(&format!("answer {number}")), stray].concat());
+                    }
+                }
+            }
+        });
+        let house = House::before_fake(server.address, 1, "");
+        let mut client = house.client();
+        assert_eq!(client.ask("select 1"), "T D[answer 0] C[SELECT 1] Z[I]", "{what}");
+        let mut next = house.client();
+        assert_eq!(next.ask("select 2"), "T D[answer 1] C[SELECT 1] Z[I]", "{what}");
+    }
+}
+
+#[test]
+fn f30_server_speaks_unasked() {
+    for (what, said) in strays() {
+        let (speak, told) = mpsc::channel();
+        let (spoke, heard) = mpsc::channel();
+        let told = Mutex::new(told);
+        let server = Fake::new(move |line, number| {
+            if line.welcome() {
+                while let Some((tag, body)) = line.message() {
+                    if tag == b'Q' {
+                        line.send(&fake::one(&format!("answer {number}")));
+                    }
+                    if body.starts_with(b"select 1") {
+                        told.lock().expect("not poisoned").recv().expect("the test lives");
+                        line.send(&said);
+                        spoke.send(()).expect("the test lives");
+                    }
+                }
+            }
+        });
+        let house = House::before_fake(server.address, 1, "");
+        let mut client = house.client();
+        assert_eq!(client.ask("select 1"), "T D[answer 0] C[SELECT 1] Z[I]", "{what}");
+        eventually("its server rests", || house.servers("idle") == 1);
+        speak.send(()).expect("the server lives");
+        heard.recv().expect("the server lives");
+        assert_eq!(client.ask("select 2"), "T D[answer 1] C[SELECT 1] Z[I]", "{what}");
+        house.all_is_well();
+    }
+}
+
+#[test]
+fn f30_errors_may_lack_anything() {
     for body in [&b"\0"[..], b"", b"SERROR\0\0", b"Mno end", b"CBAD\0\0"] {
-        stage.says(Some([message(b'E', body), message(b'Z', b"I")].concat()));
-        let heard = stage.ask();
-        assert_eq!(heard.iter().map(|message| message.tag).collect::<Vec<_>>(), *b"EZ", "{body:?}");
+        let said = [message(b'E', body), fake::ready(b'I')].concat();
+        let (house, heard) = before(move |line| {
+            if line.welcome() {
+                while line.message().is_some() {
+                    line.send(&said);
+                }
+            }
+        });
+        assert!(heard.starts_with("E[") && heard.ends_with("] Z[I]"), "{body:?}: {heard}");
+        assert_eq!(house.metric("pgweir_protocol_desync_total"), 0, "{body:?}");
     }
-    // One ReadyForQuery too many is found before the server is lent again.
-    stage.says(Some([good(), message(b'Z', b"I")].concat()));
-    stage.ask();
-    stage.says(Some(good()));
-    assert_eq!(codes(&stage.ask()), [] as [&str; 0]);
-    // Gone without a word, a statement under way.
-    stage.says(None);
-    assert_eq!(codes(&stage.ask()), ["08007"]);
-    stage.says(Some(good()));
-    assert_eq!(codes(&stage.ask()), [] as [&str; 0]);
-}
-
-#[test]
-fn f30c_cancel_keys_of_any_length_up_to_256() {
-    for length in [4, 256] {
-        let stage = Stage::new(&[&[0, 0, 0, 1][..], &vec![7; length]].concat());
-        assert_eq!(codes(&stage.ask()), [] as [&str; 0], "{length}");
-    }
-}
-
-#[test]
-fn f40_a_server_that_is_starting_up_is_waited_for() {
-    let stage = Stage::new(&[0; 8]);
-    *stage.refusals.lock().expect("not poisoned") = 5;
-    assert_eq!(codes(&stage.ask()), [] as [&str; 0]);
 }

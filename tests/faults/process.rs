@@ -1,170 +1,241 @@
-//! E: the process.
+//! The process: signals, limits of the system, a log that nobody reads, a bad start.
 
-use std::process::Command;
-use std::time::Duration;
+use std::fs::OpenOptions;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 
-use super::house::{House, PATIENCE, ask, begin, eventually, row, sqlstate, start};
+use pgweir::demo::cluster::free_port;
+use pgweir_testkit::client::Place;
+use pgweir_testkit::frontend::*;
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 
-fn signal(house: &House, name: &str) {
-    let status = Command::new("kill").args([name, &house.pooler.pid().to_string()]).status().expect("kill");
-    assert!(status.success());
+use super::kit::{Client, House, brief, eventually};
+
+/// Idle, in a transaction, queued behind it: what each hears when pgweir is told to stop.
+fn drained_by(signal: Signal) {
+    let mut house = House::new(1);
+    house.client().ask("create table t (v int)");
+    let (mut idle, mut working, mut queued) = (house.client(), house.client(), house.client());
+    working.ask("begin");
+    queued.tell(&query("select count(*) from t"));
+    house.metric_becomes("pgweir_pool_clients_waiting", 1);
+    assert!(house.http("/readyz").starts_with("HTTP/1.1 200"));
+    house.signal(signal);
+    assert_eq!(brief(&idle.until_closed()), "E[FATAL 57P01]");
+    eventually("it is not ready", || house.http("/readyz").starts_with("HTTP/1.1 503"));
+    assert!(house.http("/healthz").starts_with("HTTP/1.1 200"));
+    assert!(house.http("/metrics").contains("pgweir_pool_clients_waiting"));
+    eventually("nobody new is accepted", || TcpStream::connect(house.address()).is_err());
+    assert_eq!(working.ask("insert into t values (1)"), "C[INSERT 0 1] Z[T]");
+    working.tell(&query("commit"));
+    assert_eq!(brief(&working.until_closed()), "C[COMMIT] Z[I] E[FATAL 57P01]");
+    assert_eq!(brief(&queued.until_closed()), "T D[1] C[SELECT 1] Z[I] E[FATAL 57P01]");
+    assert_eq!(house.ended().code(), Some(0));
 }
 
 #[test]
-fn f61_a_drain_lets_transactions_finish_and_sends_the_idle_away() {
-    let mut house = House::new("[pool]\nsize = 2");
-    let mut idle = house.client();
+fn f61_sigterm_drains() {
+    drained_by(Signal::TERM);
+}
+
+#[test]
+fn f61_the_deadline_ends_the_rest() {
+    let mut house = House::with(1, "shutdown.timeout = '300ms'");
+    let (mut working, mut queued) = (house.client(), house.client());
+    working.ask("begin");
+    queued.tell(&query("select 1"));
+    house.metric_becomes("pgweir_pool_clients_waiting", 1);
+    house.signal(Signal::TERM);
+    assert_eq!(brief(&working.until_closed()), "E[FATAL 57P01]");
+    assert_eq!(brief(&queued.until_closed()), "E[FATAL 57P01]");
+    assert_eq!(house.ended().code(), Some(0));
+    house.backends_become(0, "true");
+}
+
+#[test]
+fn f62_sigint_drains() {
+    drained_by(Signal::INT);
+}
+
+#[test]
+fn f62_the_second_signal_stops_at_once() {
+    let mut house = House::with(1, "shutdown.timeout = '3h'");
     let mut working = house.client();
-    ask(&mut working, "create table f61 (a int)");
-    ask(&mut working, "begin");
-    ask(&mut working, "insert into f61 values (1)");
-    signal(&house, "-TERM");
-    let goodbye = idle.receive().expect("a word");
-    assert_eq!(goodbye.sqlstate().as_deref(), Some("57P01"));
-    assert!(house.http("/readyz").starts_with("HTTP/1.1 503"));
-    assert!(house.http("/healthz").starts_with("HTTP/1.1 200"));
-    assert!(house.http("/metrics").starts_with("HTTP/1.1 200"));
-    assert_eq!(ask(&mut working, "commit")[0], "CommandComplete COMMIT");
-    assert_eq!(working.receive().expect("a word").sqlstate().as_deref(), Some("57P01"));
+    working.ask("begin");
+    house.signal(Signal::INT);
+    eventually("it drains", || house.http("/readyz").starts_with("HTTP/1.1 503"));
+    assert!(working.heard_nothing());
+    house.signal(Signal::INT);
+    assert_eq!(brief(&working.until_closed()), "E[FATAL 57P01]");
+    house.ended();
+    house.backends_become(0, "true");
+}
+
+#[test]
+fn f63_sigkill_and_a_new_start() {
+    let mut house = House::new(4);
+    house.client().ask("create table t (v int)");
+    let mut told = 0;
+    let mut open: Vec<_> = (0..4).map(|_| house.client()).collect();
+    for client in &mut open {
+        client.ask("insert into t values (1)");
+        told += 1;
+        client.ask("begin");
+        client.ask("insert into t values (2)");
+    }
+    house.signal(Signal::KILL);
+    house.ended();
+    // At the same address, which connections of the one that was killed may still hold.
+    let (mut again, _) = running(program(&house, &house.address().to_string(), "127.0.0.1:0"), house.place());
+    assert_eq!(house.client().value("select count(*) from t"), told.to_string());
+    house.backends_become(0, "state <> 'idle'");
+    again.kill().expect("it runs");
+    again.wait().expect("it ends");
+}
+
+#[test]
+fn f64_a_bug_in_one_task() {
+    let house = House::new(3);
+    house.client().ask("create table t (v int)");
+    let mut bystander = house.client();
+    bystander.ask("begin");
+    let pid = bystander.value("select pg_backend_pid()");
+    // In a transaction, in an answer that is under way, and in a batch of its own.
+    for (number, before) in ["begin; insert into t values (1)", "select pg_sleep(600)", ""].iter().enumerate()
+    {
+        let mut unlucky = house.client();
+        unlucky.tell(&[query(before), query("-- pgweir, panic")].concat());
+        let heard = brief(&unlucky.until_closed());
+        assert!(heard.ends_with("E[FATAL XX000]"), "{before:?}: {heard}");
+        house.metric_becomes("pgweir_panics_total", number as u64 + 1);
+        // Its server ends; nobody else's does.
+        house.backends_become(0, &format!("state <> 'idle' and pid <> {pid}"));
+    }
+    assert_eq!(bystander.value("select pg_backend_pid()"), pid);
+    assert_eq!(bystander.ask("commit"), "C[COMMIT] Z[I]");
+    drop(bystander);
+    assert_eq!(house.client().ask("select * from t"), "T C[SELECT 0] Z[I]");
+    assert!(house.pooler.log().contains("a bug of pgweir ended one client"));
+    house.metric_becomes("pgweir_client_connections", 0);
+    house.all_is_well_but_for_the_panic();
+}
+
+fn limit(house: &House, resource: Resource, value: u64) {
+    let pid = i32::try_from(house.pooler.pid()).ok().and_then(Pid::from_raw);
+    let limit = Rlimit { current: Some(value), maximum: Some(value) };
+    prlimit(pid, resource, limit).expect("it is ours");
+}
+
+#[test]
+fn f65_descriptors_run_out() {
+    let house = House::new(2);
+    let mut steady = house.client();
+    steady.ask("select 1");
+    limit(&house, Resource::Nofile, 64);
+    let crowd: Vec<_> = (0..200).filter_map(|_| TcpStream::connect(house.address()).ok()).collect();
+    assert!(crowd.len() > 64, "the kernel accepts for it");
+    for _ in 0..20 {
+        assert_eq!(steady.ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    }
+    drop(crowd);
+    assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn f66_memory_is_limited() {
+    let house = House::new(2);
+    house.client().ask("select 1");
+    let status = std::fs::read_to_string(format!("/proc/{}/status", house.pooler.pid())).expect("/proc");
+    let size = status.lines().find(|line| line.starts_with("VmSize:")).expect("VmSize");
+    let size: u64 = size.split_whitespace().nth(1).and_then(|kib| kib.parse().ok()).expect("a number");
+    limit(&house, Resource::As, (size << 10) + (64 << 20));
+    let long = "x".repeat(20 << 20);
+    for _ in 0..10 {
+        let mut client = house.client();
+        let heard = client.say(&[parse("s", &format!("select '{long}'"), &[]), sync()].concat());
+        assert_eq!(heard, "E[ERROR 54000] Z[I]");
+        assert_eq!(
+            client.ask(&format!("select length('{long}')")),
+            format!("T D[{}] C[SELECT 1] Z[I]", 20 << 20)
+        );
+    }
+    house.all_is_well();
+}
+
+/// A second pgweir in front of the house's PostgreSQL, with all that it prints going to `output`.
+fn printing_to(house: &House, output: impl Into<Stdio>, errors: impl Into<Stdio>) -> (Child, Place) {
+    let port = free_port().expect("a free port");
+    let mut command = program(house, &format!("127.0.0.1:{port}"), "127.0.0.1:0");
+    command.args(["--log-level", "trace"]).stdout(output).stderr(errors);
+    running(command, Place { address: ([127, 0, 0, 1], port).into(), ..house.place() })
+}
+
+/// A pgweir once it listens at `place`.
+fn running(mut command: Command, place: Place) -> (Child, Place) {
+    let child = command.spawn().expect("it runs");
+    eventually("it listens", || TcpStream::connect(place.address).is_ok());
+    (child, place)
+}
+
+fn program(house: &House, listen: &str, http: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pgweir"));
+    command.args(["--listen", listen, "--http", http]).env("DATABASE_URL", house.url());
+    command.env_remove("PGWEIR_TEST_PGBIN");
+    command
+}
+
+/// It serves, and it ends when it is told to.
+fn serves_and_ends((mut child, place): (Child, Place)) {
+    // Each login is a few lines at this level; a pipe holds 64 KiB.
+    for _ in 0..300 {
+        let mut client = Client::connect(&place, &[]).expect("a login");
+        assert_eq!(client.ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+        client.terminate();
+    }
+    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
     let mut status = None;
     eventually("it ends", || {
-        status = house.pooler.ended().expect("a status");
+        status = child.try_wait().expect("a status");
         status.is_some()
     });
     assert_eq!(status.and_then(|status| status.code()), Some(0));
-    assert_eq!(row(&mut house.director(), "select 1"), "DataRow [\"1\"]");
 }
 
 #[test]
-fn f62_a_second_signal_stops_now() {
-    let mut house = House::new("[pool]\nsize = 1");
-    let mut working = house.client();
-    ask(&mut working, "begin");
-    signal(&house, "-INT");
-    eventually("it drains", || house.http("/readyz").starts_with("HTTP/1.1 503"));
-    signal(&house, "-INT");
-    assert_eq!(working.receive().expect("a word").sqlstate().as_deref(), Some("57P01"));
-    eventually("it ends", || house.pooler.ended().expect("a status").is_some());
+fn f67_the_log_is_full() {
+    let house = House::new(1);
+    let full = || OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    serves_and_ends(printing_to(&house, full(), full()));
 }
 
 #[test]
-fn f61b_the_drain_has_a_deadline() {
-    let mut house = House::new("[pool]\nsize = 1\n[shutdown]\ntimeout = \"300ms\"");
-    let mut working = house.client();
-    ask(&mut working, "begin");
-    signal(&house, "-TERM");
-    assert_eq!(working.receive().expect("a word").sqlstate().as_deref(), Some("57P01"));
-    eventually("it ends", || house.pooler.ended().expect("a status").is_some());
+fn f67_nobody_reads_the_log() {
+    let house = House::new(1);
+    let (_reader, writer) = std::io::pipe().expect("a pipe");
+    let output = writer.try_clone().expect("a second handle");
+    serves_and_ends(printing_to(&house, output, writer));
 }
 
 #[test]
-fn f63_killed_and_started_again() {
-    let house = House::new("[pool]\nsize = 1");
-    let mut client = house.client();
-    ask(&mut client, "create table f63 (a int)");
-    ask(&mut client, "begin");
-    ask(&mut client, "insert into f63 values (1)");
-    let House { pooler, cluster } = house;
-    drop(pooler);
-    let pooler = start(&cluster, "[pool]\nsize = 1");
-    let house = House { pooler, cluster };
-    assert_eq!(row(&mut house.client(), "select count(*) from f63"), "DataRow [\"0\"]");
-    house.all_is_well();
-}
-
-#[test]
-fn f74_a_port_in_use_is_one_clear_line() {
-    let house = House::new("");
-    let output = Command::new(env!("CARGO_BIN_EXE_pgweir"))
-        .args(["--listen", &house.pooler.address().to_string(), "--http", "127.0.0.1:0"])
-        .env("DATABASE_URL", house.cluster.url())
-        .env_remove("PGWEIR_TEST_PGBIN")
-        .output()
-        .expect("it runs");
-    assert_eq!(output.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(said.contains(&house.pooler.address().to_string()), "{said}");
-    house.all_is_well();
-}
-
-#[test]
-fn limits_of_clients_are_told() {
-    let house = House::new("[limits]\nmax_clients = 2");
-    let _held = (house.client(), house.client());
-    let refused = pgweir_testkit::client::Client::connect(&house.place(), &[]).expect_err("full").to_string();
-    assert!(refused.contains("53300"), "{refused}");
-}
-
-#[test]
-fn a_stop_within_the_time_that_it_was_given() {
-    let house = House::new("");
-    let House { pooler, cluster: _cluster } = house;
-    let status = pooler.stop(PATIENCE + Duration::from_secs(1)).expect("a status");
-    assert_eq!(status.code(), Some(0));
-}
-
-#[test]
-fn f61c_queued_clients_are_served_while_draining() {
-    let mut house = House::new("[pool]\nsize = 1");
-    let mut holder = house.client();
-    ask(&mut holder, "begin");
-    let mut queued = house.client();
-    begin(&mut queued, "select 'served'");
-    eventually("it waits", || house.metric("pgweir_pool_clients_waiting") == 1);
-    signal(&house, "-TERM");
-    eventually("it drains", || house.http("/readyz").starts_with("HTTP/1.1 503"));
-    ask(&mut holder, "commit");
-    let answer = queued.settle().expect("an answer");
-    assert_eq!(sqlstate(&answer), None);
-    eventually("it ends", || house.pooler.ended().expect("a status").is_some());
-}
-
-#[test]
-fn f67_a_log_that_nobody_reads_stops_nothing() {
-    let house = House::new("");
-    let port = pgweir::demo::cluster::free_port().expect("a port");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_pgweir"))
-        .args(["--listen", &format!("127.0.0.1:{port}"), "--http", "127.0.0.1:0", "--log-level", "trace"])
-        .env("DATABASE_URL", house.cluster.url())
-        .env_remove("PGWEIR_TEST_PGBIN")
-        .stderr(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .expect("it runs");
-    let place = house.place_at(([127, 0, 0, 1], port).into());
-    eventually("it listens", || std::net::TcpStream::connect(place.address).is_ok());
-    // Each login is a few lines at this level; a pipe holds 64 KiB.
-    for _ in 0..300 {
-        let mut client = pgweir_testkit::client::Client::connect(&place, &[]).expect("a login");
-        assert_eq!(row(&mut client, "select 1"), "DataRow [\"1\"]");
+fn f74_the_port_is_taken() {
+    let house = House::new(1);
+    let holder = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let taken = holder.local_addr().expect("bound").to_string();
+    let free = format!("127.0.0.1:{}", free_port().expect("a free port"));
+    for (listen, http) in [(&taken, &free), (&free, &taken)] {
+        let output = program(&house, listen, http).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let complaints: Vec<_> = said.lines().filter(|line| line.contains("in use")).collect();
+        assert_eq!(complaints.len(), 1, "{said}");
+        assert!(complaints[0].contains(&taken), "{said}");
     }
-    child.kill().expect("it still runs");
-    child.wait().expect("it ends");
 }
 
 #[test]
-fn f65_more_connections_than_files() {
-    let house = House::new("");
-    let port = pgweir::demo::cluster::free_port().expect("a port");
-    let command = format!(
-        "ulimit -n 80; exec {} --listen 127.0.0.1:{port} --http 127.0.0.1:0",
-        env!("CARGO_BIN_EXE_pgweir")
-    );
-    let mut child = Command::new("bash")
-        .args(["-c", &command])
-        .env("DATABASE_URL", house.cluster.url())
-        .env_remove("PGWEIR_TEST_PGBIN")
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .expect("it runs");
-    let place = house.place_at(([127, 0, 0, 1], port).into());
-    eventually("it listens", || std::net::TcpStream::connect(place.address).is_ok());
-    let mut first = pgweir_testkit::client::Client::connect(&place, &[]).expect("a login");
-    row(&mut first, "select 1");
-    let crowd: Vec<_> = (0..200).filter_map(|_| std::net::TcpStream::connect(place.address).ok()).collect();
-    assert_eq!(row(&mut first, "select 'served'"), "DataRow [\"served\"]", "whoever is in is served");
-    drop(crowd);
-    eventually("newcomers get in again", || pgweir_testkit::client::Client::connect(&place, &[]).is_ok());
-    child.kill().expect("it still runs");
-    child.wait().expect("it ends");
+fn clients_have_a_limit() {
+    let house = House::with(1, "limits.max_clients = 2");
+    let _held = (house.client(), house.client());
+    assert!(house.refusal(&[]).starts_with("Error FATAL | 53300"));
 }

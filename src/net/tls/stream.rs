@@ -108,6 +108,11 @@ impl TlsStream {
         &self.socket
     }
 
+    /// Sealed bytes that the socket hasn't taken.
+    pub(in crate::net) fn unsent(&self) -> usize {
+        self.outgoing.len() - self.sent
+    }
+
     /// Whether sealed bytes wait for the socket.
     pub(in crate::net) fn is_sending(&self) -> bool {
         !self.outgoing.is_empty()

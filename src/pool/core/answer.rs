@@ -28,6 +28,23 @@ pub struct Held<S> {
     pub(super) permit: Permit,
 }
 
+/// How a server is pinned.
+#[derive(Debug)]
+pub struct Pin<W> {
+    pub reason: &'static str,
+    /// Whether the pool may have another server in its place, however many others it has so.
+    pub is_replaced: bool,
+    /// Its client can do without it, and is woken so when somebody waits to whom nothing else can be given.
+    pub yields: Option<W>,
+}
+
+impl<W> Pin<W> {
+    /// One that its client can't do without.
+    pub fn needed(reason: &'static str) -> Self {
+        Self { reason, is_replaced: true, yields: None }
+    }
+}
+
 /// The answer to a wish.
 #[derive(Debug)]
 pub enum Checkout<S> {
@@ -43,7 +60,7 @@ pub enum Refusal {
     #[error("all {size} servers are busy and {limit} clients wait already")]
     QueueFull { size: u32, limit: u32 },
     #[error("no server became free within {} s", .waited.as_secs_f32())]
-    QueueTimeout { waited: Duration, size: u32, pinned: u32 },
+    QueueTimeout { waited: Duration, size: u32, pins: Vec<&'static str> },
     #[error("the server can't be reached: {why}")]
     Unreachable { why: Arc<str> },
     /// PostgreSQL's own words about this login or its startup parameters.
@@ -81,7 +98,9 @@ pub enum Ended {
     /// A pool that is worse off needs its place.
     Yielded,
     Drained,
-    /// The connection was found dead.
+    /// No client has the pool, and its database may be wanted for something else.
+    Vacated,
+    /// The connection was found dead, or no client can come for it any more.
     Dead,
 }
 

@@ -38,8 +38,15 @@ impl<S, W: Clone> Core<S, W> {
         self.forget(now, permit);
     }
 
-    /// The backend of a closed server has really ended, or a connect was never tried.
+    /// The backend of a closed server has really ended.
     pub fn gone(&mut self, now: Instant, permit: Permit) {
+        self.forget(now, permit);
+    }
+
+    /// No connect was tried, since nobody has the profile any more.
+    pub fn withdrawn(&mut self, now: Instant, permit: Permit) {
+        let profile = self.slot(permit.0).profile;
+        self.habit = self.habit.filter(|habit| *habit != profile);
         self.forget(now, permit);
     }
 
@@ -57,9 +64,10 @@ impl<S, W: Clone> Core<S, W> {
         }
     }
 
-    /// Closes the idle servers that `alive` denies.
-    pub fn sweep_idle(&mut self, now: Instant, mut alive: impl FnMut(&mut S) -> bool) {
-        while let Some(at) = self.idle.find(|resting| !alive(&mut resting.held.server)) {
+    /// Closes the idle servers that `keep` denies.
+    pub fn sweep_idle(&mut self, now: Instant, mut keep: impl FnMut(ProfileId, &mut S) -> bool) {
+        while let Some(at) = self.idle.find(|resting| !keep(resting.held.profile(), &mut resting.held.server))
+        {
             let held = self.idle.remove(at);
             self.close(now, held, Ended::Dead);
         }
@@ -77,6 +85,7 @@ impl<S, W: Clone> Core<S, W> {
         {
             if !self.has_room(now, need) {
                 self.make_room(now, need);
+                self.ask_back(need);
                 break;
             }
             if let Need::Minimum(_) = need {
@@ -156,6 +165,24 @@ impl<S, W: Clone> Core<S, W> {
         }
     }
 
+    /// Wakes clients who keep a server that they can do without, as many as others wait without a prospect.
+    fn ask_back(&mut self, need: Need) {
+        let waiting = match need {
+            Need::Client(profile) => {
+                self.queue.lines().find(|(line, _)| *line == profile).map_or(0, |(_, n)| n)
+            }
+            Need::Minimum(_) => 0,
+        };
+        let Self { slots, wakes, .. } = self;
+        let asked = slots.iter().filter(|(_, slot)| slot.asked_back).count();
+        let wanted = (waiting as usize).saturating_sub(asked);
+        let yielding = slots.iter_mut().filter_map(|(_, slot)| {
+            let waker = slot.pin.as_ref()?.yields.clone()?;
+            (!std::mem::replace(&mut slot.asked_back, true)).then_some(waker)
+        });
+        wakes.extend(yielding.take(wanted));
+    }
+
     fn open(&mut self, now: Instant, profile: ProfileId) {
         let serial = self.serial;
         self.serial = self.serial.wrapping_add(1);
@@ -164,6 +191,7 @@ impl<S, W: Clone> Core<S, W> {
             profile,
             state: State::Connecting,
             pin: None,
+            asked_back: false,
             exempt: false,
             yielded: false,
             opened: now,
@@ -223,13 +251,12 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Lets as many pinned servers as allowed not count against `size`.
     pub(super) fn exempt_pinned(&mut self, now: Instant) {
-        let pinned = self.slots.iter_mut().map(|(_, slot)| slot);
-        for slot in pinned.filter(|slot| slot.state == State::Pinned && !slot.exempt) {
-            if self.exempt >= self.settings.pinned_servers {
-                break;
+        for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
+            let Some(pin) = &slot.pin else { continue };
+            if self.exempt < self.settings.pinned_servers && (pin.is_replaced || self.exempt == 0) {
+                slot.exempt = true;
+                self.exempt += 1;
             }
-            slot.exempt = true;
-            self.exempt += 1;
         }
         self.recount(now);
     }

@@ -89,6 +89,12 @@ impl<S, W: Clone> Core<S, W> {
         self.upkeep(now);
     }
 
+    /// Nobody uses the pool: its idle servers end, and it opens none before it is asked again.
+    pub fn vacate(&mut self, now: Instant) {
+        self.habit = None;
+        self.close_idle(now, Ended::Vacated);
+    }
+
     /// The accounts as of now. Database, user and clients are the caller's to fill in.
     pub fn snapshot(&mut self, now: Instant) -> PoolSnapshot {
         PoolSnapshot {
@@ -105,7 +111,7 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Why lent servers are pinned, each by one reason.
     pub fn pins(&self) -> impl Iterator<Item = &'static str> {
-        self.slots.iter().filter_map(|(_, slot)| slot.pin)
+        self.slots.iter().filter_map(|(_, slot)| slot.pin.as_ref().map(|pin| pin.reason))
     }
 
     /// Ages and needs, after something has ended or begun.
@@ -154,7 +160,7 @@ impl<S, W: Clone> Core<S, W> {
             _ => self.health.unreachable(self.accounts.live()).unwrap_or_else(|| Refusal::QueueTimeout {
                 waited: self.settings.queue_timeout,
                 size: self.target(),
-                pinned: self.accounts.count(State::Pinned),
+                pins: self.pins().collect(),
             }),
         };
         let first = self.queue.first_line(|_, _| true);

@@ -90,15 +90,14 @@ fn size(held: &Held) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::shared::Registry;
+    use super::super::shared::{Reading, Registry};
     use super::*;
-    use crate::sql::Analysis;
 
     #[test]
     fn bytes_are_those_of_what_is_held() {
         let registry = Registry::new(1000);
         let held = |text: &[u8]| {
-            let statement = registry.intern(text, 0, |_| Analysis::default());
+            let statement = registry.intern(text, 0, |_| Reading::default());
             Held { stamp: statement.next_stamp(), statement, shape: None }
         };
         let mut statements = ClientStatements::default();

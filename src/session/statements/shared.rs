@@ -11,7 +11,8 @@ use foldhash::fast::RandomState;
 use hashlink::LruCache;
 use parking_lot::Mutex;
 
-use crate::sql::Analysis;
+use crate::catalog::{Lexicon, Moment};
+use crate::sql::{Analysis, Dialect, Effects, Extent, analyse};
 use crate::wire::read;
 
 /// Names that a client may not use on a server, since the servers' own statements are called so.
@@ -110,6 +111,16 @@ impl Shape {
     }
 }
 
+/// How a text was read.
+#[derive(Debug, Default)]
+pub struct Reading {
+    pub analysis: Analysis,
+    /// What cut it into words; `None`: that wasn't certain, so it may do anything.
+    pub dialect: Option<Dialect>,
+    /// Of the dictionary by which it was judged.
+    pub moment: Moment,
+}
+
 #[derive(Debug)]
 pub struct Statement {
     pub id: StatementId,
@@ -118,7 +129,14 @@ pub struct Statement {
     /// The settings under which it was analysed: the same text means something else under others.
     pub dialect: u32,
     pub analysis: Analysis,
+    words: Option<Dialect>,
+    /// What it may do by the dictionary of a moment: the moment above, effects below.
+    judged: AtomicU64,
     stamps: AtomicU64,
+}
+
+const fn judged(effects: Effects, moment: Moment) -> u64 {
+    (moment.number() as u64) << 32 | effects.bits() as u64
 }
 
 impl Statement {
@@ -127,9 +145,35 @@ impl Statement {
         Stamp(self.stamps.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    pub fn query(&self) -> &[u8] {
-        read::text(&self.definition).map_or(&[], |(query, _)| query)
+    /// What the text may do, and the moment of the dictionary that says so: the present one if there is one. Costs one
+    /// comparison while nothing changes.
+    pub fn effects(&self, lexicon: &Lexicon) -> (Effects, Moment) {
+        let known = self.judged.load(Ordering::Relaxed);
+        let (effects, moment) = (Effects::from_bits(known as u32), Moment::numbered((known >> 32) as u32));
+        if moment == lexicon.moment() { (effects, moment) } else { self.judge(effects, moment, lexicon) }
     }
+
+    #[cold]
+    fn judge(&self, known: Effects, moment: Moment, lexicon: &Lexicon) -> (Effects, Moment) {
+        let edition = lexicon.edition();
+        if edition.moment == moment {
+            return (known, moment);
+        }
+        let effects = match self.words {
+            Some(words) => analyse(self.query(), words, Extent::Whole, &*edition.routines).effects,
+            None => self.analysis.effects | Effects::OPAQUE,
+        };
+        self.judged.store(judged(effects, edition.moment), Ordering::Relaxed);
+        (effects, edition.moment)
+    }
+
+    pub fn query(&self) -> &[u8] {
+        query(&self.definition)
+    }
+}
+
+fn query(definition: &[u8]) -> &[u8] {
+    read::text(definition).map_or(&[], |(query, _)| query)
 }
 
 /// The texts of one pool's clients, the least recently parsed forgotten beyond a budget of bytes.
@@ -159,22 +203,22 @@ impl Registry {
         }
     }
 
-    /// The statement of this definition and dialect; `analyse` runs when it is new here.
+    /// The statement of this definition and dialect; `read` runs when it is new here.
     pub fn intern(
         &self,
         definition: &[u8],
         dialect: u32,
-        analyse: impl FnOnce(&[u8]) -> Analysis,
+        read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
         if definition.len() > SHARED_SIZE {
-            return self.private(definition.into(), dialect, analyse);
+            return self.private(definition.into(), dialect, read);
         }
         let hash = self.hasher.hash_one((definition, dialect));
         let known = self.texts.lock().by_hash.get(&hash).cloned();
         match known {
             Some(known) if *known.definition == *definition && known.dialect == dialect => known,
             _ => {
-                let new = self.private(definition.into(), dialect, analyse);
+                let new = self.private(definition.into(), dialect, read);
                 self.texts.lock().keep(hash, new.clone());
                 new
             }
@@ -186,11 +230,12 @@ impl Registry {
         &self,
         definition: Box<[u8]>,
         dialect: u32,
-        analyse: impl FnOnce(&[u8]) -> Analysis,
+        read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
-        let analysis = analyse(read::text(&definition).map_or(&[], |(query, _)| query));
+        let Reading { analysis, dialect: words, moment } = read(query(&definition));
         let id = StatementId(self.next.fetch_add(1, Ordering::Relaxed));
-        Arc::new(Statement { id, definition, dialect, analysis, stamps: AtomicU64::new(0) })
+        let judged = AtomicU64::new(judged(analysis.effects, moment));
+        Arc::new(Statement { id, definition, dialect, analysis, words, judged, stamps: AtomicU64::new(0) })
     }
 }
 
@@ -219,7 +264,7 @@ mod tests {
     use super::*;
 
     fn intern(registry: &Registry, text: &[u8], dialect: u32) -> StatementId {
-        registry.intern(text, dialect, |_| Analysis::default()).id
+        registry.intern(text, dialect, |_| Reading::default()).id
     }
 
     #[test]

@@ -1,0 +1,91 @@
+//! Reads what a database's catalogue says of routines, triggers and views, on whatever server is at hand.
+//!
+//! Depends on `ask`, `catalog`. Invariant: the server's session is afterwards as before; one reads at a time, and those who
+//! need the same wait for it; no body is kept.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Mutex;
+
+use super::ask::{AskError, Columns};
+use super::connection::Connection;
+use crate::catalog::{Definition, Draft, Lexicon, Routines, queries};
+use crate::session::statements::server::Unnamed;
+use crate::wire::write;
+
+/// For the whole answer. One that takes longer costs its server.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The catalogue of one database.
+#[derive(Debug, Default)]
+pub struct Catalog {
+    pub lexicon: Arc<Lexicon>,
+    turn: Mutex<()>,
+}
+
+impl Catalog {
+    /// Brings the lexicon up to date, if that is possible now. After a failure nothing is wrong, only slower: clients
+    /// are asked for everything that they may have set.
+    ///
+    /// # Errors
+    /// One that isn't harmless ends the server.
+    pub async fn renew(&self, server: &mut Connection) -> Result<(), AskError> {
+        let _turn = self.turn.lock().await;
+        let Some(claim) = self.lexicon.claim(Instant::now()) else { return Ok(()) };
+        let fingerprint = fingerprint(server).await?;
+        let Err(claim) = claim.confirm(&fingerprint) else { return Ok(()) };
+        let routines = routines(server).await?;
+        tracing::debug!(names = routines.len(), "read the functions and triggers");
+        claim.publish(Arc::new(routines), fingerprint);
+        Ok(())
+    }
+
+    /// Looks whether something has changed that didn't pass through pgweir. Nobody waits for it.
+    ///
+    /// # Errors
+    /// As [`Self::renew`].
+    pub async fn compare(&self, server: &mut Connection) -> Result<(), AskError> {
+        self.lexicon.compare(&fingerprint(server).await?);
+        Ok(())
+    }
+}
+
+async fn fingerprint(server: &mut Connection) -> Result<Box<str>, AskError> {
+    let mut fingerprint = Box::default();
+    ask(server, &[queries::FINGERPRINT], |row| {
+        if let [Some(value)] = *row {
+            fingerprint = String::from_utf8_lossy(value).into();
+        }
+    })
+    .await?;
+    Ok(fingerprint)
+}
+
+async fn routines(server: &mut Connection) -> Result<Routines, AskError> {
+    let mut draft = Draft::default();
+    let texts = [queries::NAMED, &queries::routines(), queries::TRIGGERS, queries::EXPRESSIONS];
+    ask(server, &texts, |row| match *row {
+        [Some(name)] => draft.name(name),
+        [Some(name), Some(language), body] => draft.define(&Definition { name, language, body }),
+        _ => {}
+    })
+    .await?;
+    Ok(draft.finish())
+}
+
+async fn ask(
+    server: &mut Connection,
+    texts: &[&str],
+    mut each: impl FnMut(&[Option<&[u8]>]) + Send,
+) -> Result<(), AskError> {
+    let sql = format!("{}{}", queries::QUIETLY, texts.join(";"));
+    let mut message = Vec::new();
+    write::query(&mut message, sql.as_bytes());
+    server.ledger.statements.unnamed = Unnamed::Absent;
+    let answered = server.ask_rows(&message, PATIENCE, |row: Columns<'_>| each(&row)).await;
+    if let Err(error) = &answered {
+        tracing::warn!(%error, "can't read which functions and triggers change a session");
+    }
+    answered
+}
