@@ -1,7 +1,7 @@
 # pgweir in an image with a C library, root certificates and nothing else. Build and run:
 #
 #   docker build -t pgweir .
-#   docker run -p 6432:6432 -p 9632:9632 -e DATABASE_URL=postgres://app:secret@db:5432/app pgweir
+#   docker run -p 6432:6432 -p 9632:9632 -e 'DATABASE_URL=postgres://app:secret@db:5432/app?sslmode=disable' pgweir
 #
 # Not static: with musl, jemalloc has no background threads and keeps memory after a burst; a static glibc can't
 # look names up.

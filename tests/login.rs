@@ -127,11 +127,11 @@ fn unprivileged() -> Option<(u32, u32)> {
 
 fn upstream(hosts: Vec<Host>) -> Upstream {
     let allowed = AllowedMethods { md5: true, cleartext: true };
-    Upstream { hosts, database: None, user: None, password: None, parameters: Vec::new(), allowed }
+    Upstream { hosts, allowed, ..Upstream::default() }
 }
 
 fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret>) -> Target<'a> {
-    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0 }
+    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0, tls: None }
 }
 
 fn soon() -> Instant {
@@ -167,7 +167,8 @@ async fn message(stream: &mut Stream) -> Option<(u8, Vec<u8>)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn servers_are_logged_in_to() {
     let cluster = Cluster::start();
-    let connector = Connector { dialer: Dialer::default(), deriver: Arc::new(Deriver::new(2)) };
+    let connector =
+        Connector { dialer: Dialer::default(), deriver: Arc::new(Deriver::new(2)), counters: Arc::default() };
     each_method(&cluster, &connector).await;
     what_a_session_is_made_of(&cluster, &connector).await;
     hosts_in_order(&cluster, &connector).await;
@@ -284,7 +285,9 @@ async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let secrets: HashMap<_, _> =
         secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
     let roster = Arc::new(Roster::new(&Users { method, secrets }, [5; 32]).unwrap());
-    let rules = Rules { roster, deriver: Arc::new(Deriver::new(1)), timeout: Duration::from_secs(30) };
+    let deriver = Arc::new(Deriver::new(1));
+    let timeout = Duration::from_secs(30);
+    let rules = Rules { roster, deriver, timeout, tls: None, counters: Arc::default() };
     let rules = Arc::new(rules);
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
     let mut listener = Listener::bind(&[address], TcpOptions::default()).await.unwrap();

@@ -12,10 +12,10 @@
 
 use super::md5::Md5Hash;
 use super::roster::{Account, Entry, Roster, same};
-use super::scram::server::{Proof, Server};
+use super::scram::server::{Channel, Proof, Server};
 use super::scram::{Derivation, Keys, ScramError, Seed};
 use super::users::Method;
-use crate::wire::authentication::{self as wire, Authentication, MAX_PASSWORD, MAX_SASL};
+use crate::wire::authentication::{self as wire, Authentication, MAX_PASSWORD, MAX_SASL, Mechanism};
 use crate::wire::fault::Fault;
 
 /// The proof that a login succeeded; only this file makes one.
@@ -58,7 +58,8 @@ pub enum Turn<'r> {
 
 impl Roster {
     /// Begins the login of `user`, whose name came with the startup packet. `seed` is random, and new each time.
-    pub fn login<'r>(&'r self, user: &'r str, seed: Seed) -> Turn<'r> {
+    /// `end_point` is the hash of the certificate that the client saw; with it, channel binding is offered.
+    pub fn login<'r>(&'r self, user: &'r str, seed: Seed, end_point: Option<&'r [u8]>) -> Turn<'r> {
         let ask = |account, request: Authentication<'_>, awaits| {
             let mut message = Vec::new();
             request.write(&mut message);
@@ -75,7 +76,10 @@ impl Roster {
                 let salt = [a, b, c, d];
                 ask(account, Authentication::Md5Password { salt }, Awaits::Md5 { salt })
             }
-            _ => ask(account, Authentication::Sasl { scram_sha_256: true }, Awaits::SaslInitial { seed }),
+            _ => {
+                let offer = Authentication::Sasl { scram_sha_256: true, plus: end_point.is_some() };
+                ask(account, offer, Awaits::SaslInitial { seed, end_point })
+            }
         }
     }
 }
@@ -83,13 +87,13 @@ impl Roster {
 /// A question that the client has yet to answer.
 pub struct Question<'r> {
     account: Account<'r>,
-    awaits: Awaits,
+    awaits: Awaits<'r>,
 }
 
-enum Awaits {
+enum Awaits<'r> {
     Cleartext,
     Md5 { salt: [u8; 4] },
-    SaslInitial { seed: Seed },
+    SaslInitial { seed: Seed, end_point: Option<&'r [u8]> },
     SaslResponse(Server),
 }
 
@@ -108,9 +112,9 @@ impl<'r> Question<'r> {
         let turn = match awaits {
             Awaits::Cleartext => wire::read_password(body).map(|password| cleartext(account, password)),
             Awaits::Md5 { salt } => wire::read_password(body).map(|answer| md5(account, salt, answer)),
-            Awaits::SaslInitial { seed } => {
-                wire::read_sasl_initial(body).and_then(|first| sasl_initial(account, first, &seed))
-            }
+            Awaits::SaslInitial { seed, end_point } => wire::read_sasl_initial(body)
+                .and_then(|(mechanism, first)| Ok((channel(mechanism, end_point)?, first)))
+                .and_then(|(channel, first)| sasl_initial(account, first, &seed, channel)),
             Awaits::SaslResponse(server) => {
                 server.client_final(body).map(|proof| sasl_response(account, proof)).map_err(fault)
             }
@@ -147,13 +151,27 @@ fn md5<'r>(account: Account<'r>, salt: [u8; 4], answer: &[u8]) -> Turn<'r> {
     verdict(&account, right, Method::Md5)
 }
 
-fn sasl_initial<'r>(account: Account<'r>, client_first: &[u8], seed: &Seed) -> Result<Turn<'r>, Fault> {
+fn channel(chosen: Mechanism, end_point: Option<&[u8]>) -> Result<Channel<'_>, Fault> {
+    match (chosen, end_point) {
+        (Mechanism::ScramSha256, None) => Ok(Channel::NotOffered),
+        (Mechanism::ScramSha256, Some(_)) => Ok(Channel::NotChosen),
+        (Mechanism::ScramSha256Plus, Some(hash)) => Ok(Channel::Chosen(hash)),
+        (Mechanism::ScramSha256Plus, None) => Err(fault(ScramError::ChannelBinding)),
+    }
+}
+
+fn sasl_initial<'r>(
+    account: Account<'r>,
+    client_first: &[u8],
+    seed: &Seed,
+    channel: Channel<'_>,
+) -> Result<Turn<'r>, Fault> {
     let salting = match account.entry() {
         Entry::Plain { salting, .. } => salting,
         Entry::Scram(verifier) => &verifier.salting,
         Entry::Md5(_) => return Ok(refused(account.user)),
     };
-    let server = Server::start(client_first, salting, seed).map_err(fault)?;
+    let server = Server::start(client_first, salting, seed, channel).map_err(fault)?;
     let mut message = Vec::new();
     Authentication::SaslContinue(server.server_first().as_bytes()).write(&mut message);
     Ok(Turn::Ask { message, question: Question { account, awaits: Awaits::SaslResponse(server) } })

@@ -8,9 +8,9 @@ use zeroize::Zeroizing;
 
 use super::md5::Md5Hash;
 use super::scram::client::{Answered, Challenge, Client};
-use super::scram::{Keys, Salting, ScramError, Seed};
+use super::scram::{Binding, Keys, Salting, ScramError, Seed};
 use super::secret::Secret;
-use crate::wire::authentication::{self as wire, Authentication};
+use crate::wire::authentication::{self as wire, Authentication, Mechanism};
 
 /// Who we are to the server.
 #[derive(Clone, Copy, Debug)]
@@ -21,6 +21,19 @@ pub struct Account<'a> {
     pub md5: bool,
     /// Whether the server may ask for the password itself.
     pub cleartext: bool,
+    pub channel_binding: ChannelBinding,
+    /// The hash of the server's certificate, where there is one to bind to.
+    pub end_point: Option<&'a [u8]>,
+}
+
+/// Whether a login has to be bound to the server's certificate, as libpq's `channel_binding`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    Disable,
+    #[default]
+    Prefer,
+    /// The server has to prove that it knows the password, on this very connection: nothing else will do.
+    Require,
 }
 
 /// One login, as it proceeds.
@@ -66,6 +79,8 @@ pub enum Refusal {
     Unsupported(i32),
     #[error("the server offers no SASL mechanism that is supported")]
     NoMechanism,
+    #[error("channel binding is required, and the login is not bound to the server's certificate")]
+    NotBound,
     #[error("the server sent an authentication message out of order")]
     OutOfOrder,
     #[error(transparent)]
@@ -81,7 +96,13 @@ impl<'a> Responder<'a> {
     /// Judges a message of the server. After a refusal, every further message is refused.
     pub fn hear(&mut self, message: Authentication<'_>) -> Result<Reply, Refusal> {
         let state = std::mem::replace(&mut self.state, State::Over);
+        let required = self.account.channel_binding == ChannelBinding::Require;
         match (state, message) {
+            (State::Start(_) | State::PasswordSent, message)
+                if required && !matches!(message, Authentication::Sasl { .. }) =>
+            {
+                Err(Refusal::NotBound)
+            }
             // Trust: from Start too; but in the middle of SCRAM it would be an impostor's short cut.
             (State::Start(_) | State::PasswordSent | State::ServerVerified, Authentication::Ok) => {
                 Ok(Reply::LoggedIn)
@@ -95,15 +116,15 @@ impl<'a> Responder<'a> {
                 let hash = Md5Hash::new(self.password()?.expose().as_bytes(), self.account.user);
                 self.send_password(&hash.response(salt))
             }
-            (State::Start(seed), Authentication::Sasl { scram_sha_256: true }) => {
+            (State::Start(seed), Authentication::Sasl { scram_sha_256, plus }) => {
                 self.password()?;
-                let client = Client::start(&seed);
+                let (mechanism, binding) = self.choose(scram_sha_256, plus)?;
+                let client = Client::start(&seed, binding);
                 let mut out = Vec::new();
-                wire::write_sasl_initial(&mut out, client.client_first().as_bytes());
+                wire::write_sasl_initial(&mut out, mechanism, client.client_first().as_bytes());
                 self.state = State::ClientFirstSent(client);
                 Ok(Reply::Send(out.into()))
             }
-            (State::Start(_), Authentication::Sasl { scram_sha_256: false }) => Err(Refusal::NoMechanism),
             (State::Start(_), Authentication::Other(code)) => Err(Refusal::Unsupported(code)),
             (State::ClientFirstSent(client), Authentication::SaslContinue(data)) => {
                 let challenge = client.server_first(data)?;
@@ -130,6 +151,22 @@ impl<'a> Responder<'a> {
         let mut out = Vec::new();
         wire::write_sasl_response(&mut out, client_final.as_bytes());
         Ok(out)
+    }
+
+    /// The mechanism to use, and what to say about the channel. A server that doesn't offer channel binding hears
+    /// that we would have: if somebody took its offer away, it knows then.
+    fn choose(&self, scram_sha_256: bool, plus: bool) -> Result<(Mechanism, Binding), Refusal> {
+        let end_point = match self.account.channel_binding {
+            ChannelBinding::Disable => None,
+            ChannelBinding::Prefer | ChannelBinding::Require => self.account.end_point,
+        };
+        match (end_point, self.account.channel_binding) {
+            (Some(hash), _) if plus => Ok((Mechanism::ScramSha256Plus, Binding::EndPoint(hash.to_vec()))),
+            (_, ChannelBinding::Require) => Err(Refusal::NotBound),
+            _ if !scram_sha_256 => Err(Refusal::NoMechanism),
+            (Some(_), _) => Ok((Mechanism::ScramSha256, Binding::NotOffered)),
+            (None, _) => Ok((Mechanism::ScramSha256, Binding::None)),
+        }
     }
 
     fn password(&self) -> Result<&'a Secret, Refusal> {

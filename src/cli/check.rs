@@ -1,4 +1,4 @@
-//! `pgweir check`: what the configuration comes to, and who said so.
+//! `pgweir check`: what the configuration comes to, who said so, and whether the certificates that it names can be used.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,9 @@ use crate::config::layer::Draft;
 use crate::config::{Environment, Plan};
 
 use super::args::Options;
-use super::{load, refuse, say};
+use crate::lifecycle::certificates::Certificates;
+
+use super::{BAD_CONFIGURATION, load, refuse, say};
 
 /// Where the source of a value is written, for values no wider.
 const COLUMN: usize = 52;
@@ -14,7 +16,16 @@ const COLUMN: usize = 52;
 pub(super) fn check(options: Options, environment: Environment) -> ExitCode {
     let has_database_url = environment.get("DATABASE_URL").is_some_and(|url| !url.is_empty());
     match load(options, environment) {
-        Ok(loaded) => say(text(&loaded.plan, &loaded.draft, has_database_url).as_bytes()),
+        Ok(loaded) => {
+            let printed = say(text(&loaded.plan, &loaded.draft, has_database_url).as_bytes());
+            match Certificates::read(&loaded.plan) {
+                Ok(_) => printed,
+                Err(error) => {
+                    anstream::eprintln!("error: {error}");
+                    ExitCode::from(BAD_CONFIGURATION)
+                }
+            }
+        }
         Err(report) => refuse(&report),
     }
 }

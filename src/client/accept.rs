@@ -67,24 +67,48 @@ impl From<io::Error> for Stop {
 pub(super) enum Wish {
     Session(Startup),
     Cancel(CancelKey),
+    /// TLS, and then one of the others.
+    Tls(Hello),
 }
 
-/// Reads packets up to the one that says what the client came for. Requests for encryption are answered "no".
-pub(super) async fn wish(stream: &mut Stream) -> Result<Wish, Stop> {
-    let mut asked = Asked::default();
+/// How a client begins TLS.
+pub(super) enum Hello {
+    /// It asked, and was told "yes".
+    Asked,
+    /// At once; these bytes of its hello were read.
+    Direct(Vec<u8>),
+}
+
+/// Reads packets up to the one that says what the client came for. Requests for encryption that isn't offered are
+/// answered "no"; inside of TLS there may be none.
+pub(super) async fn wish(stream: &mut Stream, offers_tls: bool) -> Result<Wish, Stop> {
+    let mut asked = if stream.is_tls() { Asked::Ssl } else { Asked::default() };
     loop {
-        asked = match first_packet(stream).await? {
-            Request::Startup(startup) => return Ok(Wish::Session(startup)),
-            Request::Cancel(key) => return Ok(Wish::Cancel(key)),
-            Request::Gss => asked.then(Asked::Gss)?,
-            Request::Ssl => asked.then(Asked::Ssl)?,
+        let ssl = match first_packet(stream).await? {
+            First::Tls(read) if offers_tls => return Ok(Wish::Tls(Hello::Direct(read))),
+            First::Tls(_) => return Err(Stop::Gone),
+            First::Request(Request::Startup(startup)) => return Ok(Wish::Session(startup)),
+            First::Request(Request::Cancel(key)) => return Ok(Wish::Cancel(key)),
+            First::Request(Request::Gss) => false,
+            First::Request(Request::Ssl) => true,
         };
+        asked = asked.then(if ssl { Asked::Ssl } else { Asked::Gss })?;
         nothing_behind(stream)?;
+        if ssl && offers_tls {
+            stream.write_all(b"S").await?;
+            return Ok(Wish::Tls(Hello::Asked));
+        }
         stream.write_all(b"N").await?;
     }
 }
 
-async fn first_packet(stream: &mut Stream) -> Result<Request, Stop> {
+enum First {
+    Request(Request),
+    /// These bytes were read of it.
+    Tls(Vec<u8>),
+}
+
+async fn first_packet(stream: &mut Stream) -> Result<First, Stop> {
     let mut head = [0; HEAD_LEN];
     let mut seen = 0;
     loop {
@@ -95,9 +119,10 @@ async fn first_packet(stream: &mut Stream) -> Result<Request, Stop> {
         match startup::head(&head[..seen])? {
             Head::More => {}
             Head::Alien => return Err(Stop::Gone),
+            Head::Tls => return Ok(First::Tls(head[..seen].to_vec())),
             Head::Packet { code, body } => {
                 let body = read_body(stream, body).await?;
-                return Ok(startup::request(code, &body)?);
+                return Ok(First::Request(startup::request(code, &body)?));
             }
         }
     }
@@ -105,7 +130,7 @@ async fn first_packet(stream: &mut Stream) -> Result<Request, Stop> {
 
 /// A request for encryption must be the last word before its answer: what comes behind it in plain text could be
 /// taken for something that was encrypted.
-fn nothing_behind(stream: &Stream) -> Result<(), Stop> {
+fn nothing_behind(stream: &mut Stream) -> Result<(), Stop> {
     match stream.try_read(&mut [0]) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
         Ok(0) | Err(_) => Err(Stop::Gone),

@@ -9,18 +9,15 @@
 //! runtime knows that they would succeed, and after a short read not again, so a query costs one receive and one
 //! send on each side. What the messages mean is decided in `session::exchange`.
 
-use std::io::{self, IoSlice};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use std::task::{Context, Poll};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
 use super::half_open::HalfOpen;
 use super::house::Home;
+use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
@@ -31,7 +28,6 @@ use crate::session::exchange::{Exchange, Judged, ServerViolation};
 use crate::session::server::Tx;
 use crate::sql::Effects;
 use crate::wire::fault::Fault;
-use crate::wire::lane::Lane;
 
 /// Turns of one poll before others get theirs.
 const TURNS: usize = 32;
@@ -122,9 +118,17 @@ impl Duplex<'_> {
         self.lanes.worked
             && self.server.ledger.is_at_rest()
             && self.server.ledger.cancels.load(Ordering::Relaxed) == 0
-            && !self.lanes.up.has_output()
+            && !self.owes_server()
             && !self.lanes.up.is_passing()
             && self.lanes.down.is_between_messages()
+    }
+
+    fn owes_server(&self) -> bool {
+        self.lanes.up.has_output() || self.server.stream.is_sending()
+    }
+
+    fn owes_client(&self) -> bool {
+        self.lanes.down.has_output() || self.stream.is_sending()
     }
 }
 
@@ -184,7 +188,7 @@ impl Duplex<'_> {
 
     /// A server that takes nothing any more is found gone when it is read.
     fn write_server(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.lanes.up.has_output() {
+        if !self.owes_server() {
             return false;
         }
         matches!(poll_write(&mut self.server.stream, cx, &mut self.lanes.up), Poll::Ready(Ok(_)))
@@ -224,7 +228,7 @@ impl Duplex<'_> {
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.lanes.down.has_output() {
+        if !self.owes_client() {
             return Ok(false);
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
@@ -299,10 +303,10 @@ impl Duplex<'_> {
         }
         cancels.fetch_add(1, Ordering::Relaxed);
         self.home.counters.cancels_sent.inc();
-        let (card, host, connector) =
-            (self.card.clone(), self.server.host.clone(), self.server.connector.clone());
+        let (card, route, connector) =
+            (self.card.clone(), self.server.route.clone(), self.server.connector.clone());
         tokio::spawn(async move {
-            if let Err(error) = cancel::send(&connector.dialer, &host, &key).await {
+            if let Err(error) = cancel::send(&connector.dialer, &route, &key).await {
                 tracing::warn!(%error, "cancel request failed");
             }
             cancels.fetch_sub(1, Ordering::Release);
@@ -317,7 +321,7 @@ impl Duplex<'_> {
         // batch needs.
         let replies = &self.server.ledger.replies;
         let unfinished = self.lanes.up.is_passing() || replies.is_copying_in() || !replies.awaits_ready();
-        if self.half_open.is_closed() && unfinished && !self.lanes.down.has_output() {
+        if self.half_open.is_closed() && unfinished && !self.owes_client() {
             return Err(End::ClientGone);
         }
         if self.half_open.is_closed() && self.lanes.down.is_between_messages() {
@@ -326,7 +330,7 @@ impl Duplex<'_> {
         let doing = Doing {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
-            stalled: self.lanes.down.has_output(),
+            stalled: self.owes_client(),
             lingering: self.lingers && self.is_idle(),
             ..Doing::default()
         };
@@ -349,44 +353,4 @@ impl Duplex<'_> {
             Overdue::Lingered => Err(End::Lingered),
         }
     }
-}
-
-/// Reads once into a lane; a read that fills the buffer makes the next one larger.
-pub(super) fn poll_read(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    lane: &mut Lane,
-) -> Poll<io::Result<usize>> {
-    let room = lane.room();
-    if room.is_empty() {
-        return Poll::Pending;
-    }
-    let mut buffer = ReadBuf::new(room);
-    ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-    let (count, full) = (buffer.filled().len(), buffer.remaining() == 0);
-    lane.filled(count);
-    if full {
-        lane.widen();
-    }
-    Poll::Ready(Ok(count))
-}
-
-/// Writes once what a lane has to say; made bytes and the run behind them in one call.
-pub(super) fn poll_write(
-    stream: &mut Stream,
-    cx: &mut Context<'_>,
-    lane: &mut Lane,
-) -> Poll<io::Result<usize>> {
-    let stream = Pin::new(stream);
-    let written = match lane.output() {
-        (made, []) => stream.poll_write(cx, made),
-        ([], run) => stream.poll_write(cx, run),
-        (made, run) => stream.poll_write_vectored(cx, &[IoSlice::new(made), IoSlice::new(run)]),
-    };
-    let count = ready!(written)?;
-    if count == 0 {
-        return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-    }
-    lane.wrote(count);
-    Poll::Ready(Ok(count))
 }

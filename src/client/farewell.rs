@@ -7,8 +7,9 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::duplex::{End, Loss, poll_read};
+use super::duplex::{End, Loss};
 use super::relay::Client;
+use super::transfer::poll_read;
 use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
 use crate::session::clean;

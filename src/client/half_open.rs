@@ -5,12 +5,10 @@
 //! is closed for good answers it with a reset. So one ParameterStatus with a value that the client knows already is
 //! sent (the protocol allows one at any time), and the socket is asked for its error for a while.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use socket2::SockRef;
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 
@@ -89,9 +87,5 @@ fn probe(cx: &mut Context<'_>, stream: &mut Stream, told: &Params) -> Result<(),
 }
 
 fn has_failed(stream: &Stream) -> bool {
-    let error: io::Result<Option<io::Error>> = match stream {
-        Stream::Tcp(socket) => SockRef::from(socket).take_error(),
-        Stream::Unix(socket) => SockRef::from(socket).take_error(),
-    };
-    !matches!(error, Ok(None))
+    !matches!(stream.take_error(), Ok(None))
 }

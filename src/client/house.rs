@@ -17,6 +17,7 @@ use super::login::Rules;
 use crate::auth::secret::Secret;
 use crate::catalog::Epochs;
 use crate::meter::counters::Counters;
+use crate::net::tls::outbound::Outbound;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
@@ -35,6 +36,7 @@ use crate::session::statements::shared::Registry as Statements;
 #[derive(Clone, Debug)]
 pub struct Database {
     pub upstream: Arc<Upstream>,
+    pub tls: Option<Arc<Outbound>>,
     pub pool: PoolSettings,
 }
 
@@ -199,6 +201,7 @@ impl House {
             shared: shared.clone(),
             known: known.clone(),
             hasher: self.hasher.clone(),
+            tls: found.tls.clone(),
             upstream,
         }
     }

@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
-use tokio::time::timeout;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::accept::{self, Stop, Wish};
+use super::accept::{self, Hello, Stop, Wish};
 use crate::auth::login::{Authenticated, Turn};
 use crate::auth::roster::Roster;
 use crate::auth::scram::Seed;
-use crate::net::stream::Stream;
+use crate::meter::counters::{Counters, Done};
+use crate::net::stream::{Peer, Stream};
+use crate::net::tls::inbound::{Accepted, Inbound};
 use crate::server::derive::Deriver;
 use crate::wire::authentication::Authentication;
 use crate::wire::error;
@@ -21,6 +24,8 @@ use crate::wire::fault::{Fault, Phase};
 use crate::wire::startup::{self, CancelKey, SECRET_LEN, Startup};
 use crate::wire::write;
 
+/// How long a TLS handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
 /// How long a client may take to read why it is turned away.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// Bytes that are read and dropped at a farewell.
@@ -32,6 +37,9 @@ pub struct Rules {
     pub deriver: Arc<Deriver>,
     /// From accept to authenticated.
     pub timeout: Duration,
+    /// `None`: no TLS.
+    pub tls: Option<Arc<Inbound>>,
+    pub counters: Arc<Counters>,
 }
 
 /// What became of a connection.
@@ -68,18 +76,75 @@ impl Rules {
 ///
 /// # Errors
 /// Why it failed; the client was told, and the connection is closed.
-pub async fn receive(mut stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
-    let mut owed = Vec::new();
-    let talk = timeout(rules.timeout, talk(&mut stream, &mut owed, rules)).await;
-    match talk.unwrap_or(Err(Stop::Fault(Fault::LoginTimeout(rules.timeout)))) {
-        Ok(Outcome::LoggedIn(startup, authenticated)) => {
-            Ok(Arrival::Session(Box::new(Guest { stream, authenticated, startup, owed })))
+pub async fn receive(stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
+    let deadline = Instant::now() + rules.timeout;
+    match talk(Caller { stream, owed: Vec::new(), end_point: None }, rules, deadline).await? {
+        Heard::Arrived(arrival) => Ok(arrival),
+        Heard::Tls(socket, hello) => match shake_hands(socket, hello, rules, deadline).await {
+            Some(caller) => match talk(caller, rules, deadline).await? {
+                Heard::Arrived(arrival) => Ok(arrival),
+                // There is no TLS inside of TLS.
+                Heard::Tls(..) => Ok(Arrival::Closed),
+            },
+            None => Ok(Arrival::Closed),
+        },
+    }
+}
+
+/// A client that isn't logged in.
+struct Caller {
+    stream: Stream,
+    owed: Vec<u8>,
+    /// The hash of the certificate that it saw.
+    end_point: Option<Vec<u8>>,
+}
+
+/// What came of the talk with a caller.
+enum Heard {
+    Arrived(Arrival),
+    /// It wants TLS first.
+    Tls(TcpStream, Hello),
+}
+
+async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<Heard, Fault> {
+    let outcome = timeout_at(deadline, outcome(&mut caller, rules)).await;
+    match (outcome.unwrap_or(Err(Stop::Fault(Fault::LoginTimeout(rules.timeout)))), caller.stream) {
+        (Ok(Outcome::LoggedIn(startup, authenticated)), stream) => {
+            let guest = Guest { stream, authenticated, startup, owed: caller.owed };
+            Ok(Heard::Arrived(Arrival::Session(Box::new(guest))))
         }
-        Ok(Outcome::Cancel(key)) => Ok(Arrival::Cancel(key, stream)),
-        Err(Stop::Gone) => Ok(Arrival::Closed),
-        Err(Stop::Fault(fault)) => {
-            turn_away(stream, owed, &fault).await;
+        (Ok(Outcome::Cancel(key)), stream) => Ok(Heard::Arrived(Arrival::Cancel(key, stream))),
+        (Ok(Outcome::Tls(hello)), Stream::Tcp(socket)) => Ok(Heard::Tls(socket, hello)),
+        (Ok(Outcome::Tls(_)) | Err(Stop::Gone), _) => Ok(Heard::Arrived(Arrival::Closed)),
+        (Err(Stop::Fault(fault)), stream) => {
+            turn_away(stream, caller.owed, &fault).await;
             Err(fault)
+        }
+    }
+}
+
+/// `None`: it came to nothing. Who isn't understood can't be told.
+async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: Instant) -> Option<Caller> {
+    let tls = rules.tls.as_ref()?;
+    let (read, direct) = match hello {
+        Hello::Asked => (Vec::new(), false),
+        Hello::Direct(read) => (read, true),
+    };
+    let peer = Peer::of(&socket);
+    let deadline = deadline.min(Instant::now() + HANDSHAKE);
+    let accepted = timeout_at(deadline, tls.accept(socket, read)).await;
+    let accepted = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    // Who begins with TLS may take us for something else: it has to name the protocol.
+    let accepted = accepted.and_then(|accepted| match direct && !accepted.has_alpn {
+        true => Err(io::Error::other("direct TLS without ALPN")),
+        false => Ok(accepted),
+    });
+    rules.counters.client_handshakes.inc(Done::of(&accepted).text());
+    match accepted {
+        Ok(Accepted { stream, end_point, .. }) => Some(Caller { stream, owed: Vec::new(), end_point }),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a TLS handshake failed");
+            None
         }
     }
 }
@@ -87,17 +152,25 @@ pub async fn receive(mut stream: Stream, rules: &Rules) -> Result<Arrival, Fault
 enum Outcome {
     LoggedIn(Startup, Authenticated),
     Cancel(CancelKey),
+    Tls(Hello),
 }
 
-async fn talk(stream: &mut Stream, owed: &mut Vec<u8>, rules: &Rules) -> Result<Outcome, Stop> {
-    let startup = match accept::wish(stream).await? {
+async fn outcome(caller: &mut Caller, rules: &Rules) -> Result<Outcome, Stop> {
+    let Caller { stream, owed, end_point } = caller;
+    let offers_tls = matches!(stream, Stream::Tcp(_)) && rules.tls.is_some();
+    let startup = match accept::wish(stream, offers_tls).await? {
         Wish::Session(startup) => startup,
         Wish::Cancel(key) => return Ok(Outcome::Cancel(key)),
+        Wish::Tls(hello) => return Ok(Outcome::Tls(hello)),
     };
+    let must_encrypt = rules.tls.as_ref().is_some_and(|tls| tls.is_required_of(stream.peer()));
+    if must_encrypt && !stream.is_tls() {
+        return Err(Fault::RefusedByRule("TLS is required").into());
+    }
     if let Some(negotiation) = &startup.negotiation {
         startup::write_negotiation(owed, startup.minor, negotiation);
     }
-    let authenticated = authenticate(stream, owed, &startup.user, rules).await?;
+    let authenticated = authenticate(stream, owed, &startup.user, end_point.as_deref(), rules).await?;
     Ok(Outcome::LoggedIn(startup, authenticated))
 }
 
@@ -105,11 +178,12 @@ async fn authenticate(
     stream: &mut Stream,
     owed: &mut Vec<u8>,
     user: &str,
+    end_point: Option<&[u8]>,
     rules: &Rules,
 ) -> Result<Authenticated, Stop> {
     let mut seed = Seed::default();
     getrandom::fill(&mut seed).map_err(|_| Fault::Internal)?;
-    let mut turn = rules.roster.login(user, seed);
+    let mut turn = rules.roster.login(user, seed, end_point);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -163,12 +237,12 @@ pub async fn turn_away(mut stream: Stream, owed: Vec<u8>, fault: &Fault) {
         stream.shutdown().await
     });
     if matches!(told.await, Ok(Ok(()))) {
-        drop_what_came(&stream);
+        drop_what_came(&mut stream);
     }
 }
 
 /// Closing a socket with bytes unread resets it, which may take the farewell away from its reader.
-fn drop_what_came(stream: &Stream) {
+fn drop_what_came(stream: &mut Stream) {
     let mut scrap = [0; 4_096];
     let mut dropped = 0;
     while dropped < MAX_DROPPED {

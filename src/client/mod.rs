@@ -20,4 +20,5 @@ mod queue;
 mod relay;
 mod settle;
 mod stall;
+mod transfer;
 mod working;

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::card::Signals;
-use super::duplex::{End, poll_read};
+use super::duplex::End;
 use super::house::Home;
 use super::relay::Client;
+use super::transfer::poll_read;
 use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
 use crate::server::ask::AskError;

@@ -16,10 +16,11 @@ use std::task::{Context, Poll, ready};
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing};
-use super::duplex::{Duplex, End, Loss, poll_read, poll_write};
+use super::duplex::{Duplex, End, Loss};
 use super::half_open::HalfOpen;
 use super::house::Home;
 use super::listen;
+use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
@@ -189,7 +190,7 @@ impl Client {
     pub(super) fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
         loop {
             self.hear_at_rest()?;
-            if self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) {
+            if self.owes_answer() {
                 ready!(self.poll_flush(cx))?;
                 continue;
             }
@@ -266,7 +267,8 @@ impl Client {
 
     /// Writes what is left of the last answer.
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        while let Some(lanes) = self.lanes.as_mut().filter(|lanes| lanes.down.has_output()) {
+        while self.owes_answer() {
+            let lanes = self.lanes.get_or_insert_with(Working::take);
             match poll_write(&mut self.stream, cx, &mut lanes.down) {
                 Poll::Ready(Ok(count)) => self.clock.wrote(count),
                 Poll::Ready(Err(_)) => return Poll::Ready(Err(End::ClientGone)),
@@ -274,6 +276,10 @@ impl Client {
             }
         }
         Poll::Ready(Ok(()))
+    }
+
+    fn owes_answer(&self) -> bool {
+        self.lanes.as_ref().is_some_and(|lanes| lanes.down.has_output()) || self.stream.is_sending()
     }
 
     fn hear_at_rest(&mut self) -> Result<(), End> {

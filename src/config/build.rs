@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use crate::auth::respond::ChannelBinding;
 use crate::auth::secret::Secret;
 use crate::auth::users::Method;
+use crate::net::tls::outbound::{self, is_loopback};
 use crate::pool::settings::PoolSettings;
 use crate::server::upstream::{AllowedMethods, Host, Upstream};
 
@@ -13,6 +15,7 @@ use super::layer::Draft;
 use super::plan::{Database, Databases, Plan};
 use super::report::{Problem, Report};
 use super::source::url;
+use super::tls::{self, ServerTls};
 
 /// The wildcard's name.
 pub(super) const WILDCARD: &str = "*";
@@ -30,6 +33,10 @@ pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Pla
     let mut plan = draft.process.clone();
     check_pool(draft, &Scope::Process, &plan.pool, &mut problems);
     plan.users.secrets = users(draft, &mut problems);
+    if let Some(reason) = tls::problem_with_clients(&plan.client_tls) {
+        let key = Key::new(Scope::Process, "tls.client.cert_file");
+        problems.push(Problem::new(&draft.origin(&key), "tls.client", reason));
+    }
     plan.databases = databases(draft, &plan.listen, &mut problems);
     // What is missing can be told only once all that is there was understood.
     if problems.is_empty() {
@@ -101,7 +108,12 @@ fn databases(draft: &Draft, listen: &[Listen], problems: &mut Vec<Problem>) -> D
         if let Some(own) = listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
             problems.push(Problem::new(&draft.origin(&place), &place, loop_reason(own)));
         }
-        let database = database(name, keys, hosts, pool);
+        let tls = server_tls(keys, &draft.process.server_tls);
+        let tls = tls.settings().unwrap_or_else(|reason| {
+            problems.push(Problem::new(&draft.origin(&key("tls.mode")), key("tls"), reason));
+            Default::default()
+        });
+        let database = database(name, keys, hosts, pool, tls);
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),
@@ -120,6 +132,7 @@ fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) ->
         if keys.user.is_none() {
             (keys.user, keys.password) = (wildcard.user.clone(), wildcard.password.clone());
         }
+        keys.tls = keys.tls.over(&wildcard.tls);
         keys.allow_md5 = keys.allow_md5.or(wildcard.allow_md5);
         keys.allow_cleartext = keys.allow_cleartext.or(wildcard.allow_cleartext);
         for (name, value) in &wildcard.parameters {
@@ -131,7 +144,19 @@ fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) ->
     keys
 }
 
-fn database(name: &str, keys: &DatabaseKeys, hosts: Vec<Host>, pool: PoolSettings) -> Database {
+/// The database's own keys, its URL, `[tls.server]`.
+fn server_tls(keys: &DatabaseKeys, of_all: &ServerTls) -> ServerTls {
+    let url = keys.url.as_ref().map(|url| url.tls.clone()).unwrap_or_default();
+    keys.tls.clone().over(&url).over(of_all)
+}
+
+fn database(
+    name: &str,
+    keys: &DatabaseKeys,
+    hosts: Vec<Host>,
+    pool: PoolSettings,
+    (tls, channel_binding): (outbound::Settings, ChannelBinding),
+) -> Database {
     let url = keys.url.as_ref();
     let named = url.and_then(|url| url.database.clone());
     // The wildcard stands for whatever name the client asks for; only `dbname` sends them all to one.
@@ -149,6 +174,9 @@ fn database(name: &str, keys: &DatabaseKeys, hosts: Vec<Host>, pool: PoolSetting
             md5: keys.allow_md5.unwrap_or_default(),
             cleartext: keys.allow_cleartext.unwrap_or_default(),
         },
+        tls,
+        channel_binding,
+        attrs: url.and_then(|url| url.attrs).unwrap_or_default(),
     };
     let exact = (name != WILDCARD).then(|| name.to_owned());
     let probe = upstream.database.clone().or(named).or(exact);
@@ -224,10 +252,6 @@ fn is_same(own: &Listen, upstream: &Host) -> bool {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host == "::1" || host.starts_with("127.")
-}
-
 fn is_any(host: &str) -> bool {
     matches!(host, "0.0.0.0" | "::")
 }
@@ -247,6 +271,7 @@ fn warnings(plan: &Plan) -> Vec<String> {
     if plan.users.method == Method::Trust && plan.listen.iter().any(open) {
         warnings.push("auth.method = \"trust\" lets everyone in who reaches a listen address".to_owned());
     }
+    warnings.extend(tls::warning(plan));
     warnings
 }
 

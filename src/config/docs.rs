@@ -1,6 +1,8 @@
 //! `config.example.toml` and the tables of `docs/configuration.md`, written from the rows themselves.
 
-use super::keys::{About, DATABASE, DatabaseKeys, Key, PARAMETER, POOL, Row, Scope, TOP, USER, UserKeys};
+use super::keys::{
+    About, DATABASE, DatabaseKeys, Key, PARAMETER, POOL, Row, SERVER_TLS, Scope, TOP, USER, UserKeys,
+};
 use super::pgbouncer::table;
 use super::plan::Plan;
 
@@ -32,7 +34,7 @@ pub fn example() -> String {
     let mut text = HEAD.to_owned();
     let mut section = "";
     for row in TOP {
-        let (of, name) = row.about.name.split_once('.').unwrap_or(("", row.about.name));
+        let (of, name) = row.about.name.rsplit_once('.').unwrap_or(("", row.about.name));
         if of != section {
             // [pool] is what most readers look for, so it comes before the rest.
             if section.is_empty() {
@@ -43,6 +45,9 @@ pub fn example() -> String {
         }
         text += &setting(row, name, &plan);
     }
+    text += "\n# TLS to servers; the parameters of a url count more. Any key may be set under tls. for one database.\n";
+    text += "[tls.server]\n";
+    text.extend(SERVER_TLS.iter().map(|row| setting(row, row.about.name, &plan.server_tls)));
     text += DATABASES;
     for row in DATABASE {
         text += &format!("# {}\n#{} = {}\n", row.about.doc(), row.about.name, sample(row.about.name));
@@ -62,8 +67,10 @@ fn pool(plan: &Plan) -> String {
 }
 
 fn setting<T>(row: &Row<T>, name: &str, target: &T) -> String {
-    let value = (row.show)(target).unwrap_or_default();
-    format!("# {}\n{name} = {value}\n", row.about.doc())
+    match (row.show)(target) {
+        Some(value) => format!("# {}\n{name} = {value}\n", row.about.doc()),
+        None => format!("# {}\n#{name} = {}\n", row.about.doc(), sample(name)),
+    }
 }
 
 /// A value to show where there is no default.
@@ -75,6 +82,14 @@ fn sample(name: &str) -> &'static str {
         "max_servers" => "50",
         "allow_md5" | "allow_cleartext" => "false",
         "password" => "\"secret\"",
+        "mode" => "\"verify-full\"",
+        "negotiation" => "\"direct\"",
+        "channel_binding" => "\"require\"",
+        "server_name" => "\"db.example.com\"",
+        "cert_file" => "\"/etc/pgweir/tls.crt\"",
+        "key_file" => "\"/etc/pgweir/tls.key\"",
+        "ca_file" => "\"/etc/pgweir/ca.crt\"",
+        "crl_file" => "\"/etc/pgweir/ca.crl\"",
         _ => "\"app\"",
     }
 }
@@ -85,6 +100,7 @@ pub fn tables() -> String {
     let mut text = String::new();
     text += &table("The process", TOP, "", &plan, &Scope::Process);
     text += &table("Pools", POOL, "pool.", &plan.pool, &Scope::Process);
+    text += &table("TLS to servers", SERVER_TLS, "tls.server.", &plan.server_tls, &Scope::Process);
     let database = Scope::Database("app".to_owned());
     text += &table("Databases: `[databases.NAME]`", DATABASE, "", &DatabaseKeys::default(), &database);
     text +=

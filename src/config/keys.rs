@@ -16,7 +16,8 @@ use super::address::{Addresses, Tcp};
 use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, Plan};
 use super::source::url::Url;
-use super::value::{Count, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
+use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
+use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
 
 /// What can be said of a key without a value.
 pub struct About {
@@ -105,6 +106,16 @@ rows! {
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
+        /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
+        "tls.client.mode" => client_tls.mode: Maybe(Word(CLIENT_MODES));
+        /// Certificate (PEM, with its chain) that clients see; a new one is noticed within 30 s, or at SIGHUP.
+        "tls.client.cert_file" => client_tls.cert_file: Maybe(File);
+        /// Its private key, which nobody else may read.
+        "tls.client.key_file" => client_tls.key_file: Maybe(File);
+        /// CAs of clients' own certificates, which verify-ca and verify-full demand.
+        "tls.client.ca_file" => client_tls.ca_file: Maybe(File);
+        /// Clients' certificates that were revoked (PEM), one list for each CA.
+        "tls.client.crl_file" => client_tls.crl_file: Maybe(File);
         /// How long /readyz says 503 before the listeners close.
         "shutdown.delay" => shutdown.delay: ANY;
         /// How long transactions and waiting clients get after that.
@@ -120,7 +131,7 @@ rows! {
     /// Keys of a pool: under `pool.` for all, under `databases.NAME.pool.` for those of one database.
     POOL: PoolSettings {
         /// When a server goes back to the pool.
-        "mode" => mode: Word(MODES);
+        "mode" => mode: Word(POOL_MODES);
         /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
         "session_state" => session_state: Word(SESSION_STATES);
         /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
@@ -154,7 +165,29 @@ rows! {
 }
 
 rows! {
-    /// Keys of `[databases.NAME]` besides `pool.` and `parameters.`.
+    /// TLS to servers: under `tls.server.` for all, under `databases.NAME.tls.` for those of one database.
+    SERVER_TLS: ServerTls {
+        /// As libpq's sslmode; not set: "verify-full", and "allow" for this machine itself.
+        "mode" => mode: Maybe(Word(MODES));
+        /// CAs of servers' certificates; not set, or "system": the system's.
+        "ca_file" => ca_file: Maybe(File);
+        /// Servers' certificates that were revoked (PEM), one list for each CA.
+        "crl_file" => crl_file: Maybe(File);
+        /// Certificate that servers see.
+        "cert_file" => cert_file: Maybe(File);
+        /// Its private key, which nobody else may read.
+        "key_file" => key_file: Maybe(File);
+        /// The name in servers' certificates, if it isn't the host's.
+        "server_name" => server_name: Maybe(Text);
+        /// How TLS begins; "direct" saves a round trip and needs PostgreSQL 17.
+        "negotiation" => negotiation: Maybe(Word(NEGOTIATIONS));
+        /// Whether a login is bound to the server's certificate; not set: "prefer".
+        "channel_binding" => channel_binding: Maybe(Word(BINDINGS));
+    }
+}
+
+rows! {
+    /// Keys of `[databases.NAME]` besides `pool.`, `tls.` and `parameters.`.
     DATABASE: DatabaseKeys {
         /// Where the database is; its user and password let that user log in, here and there.
         "url" => url: Maybe(Link);
@@ -196,6 +229,10 @@ pub static PARAMETER: About = About {
 pub(super) const PARAMETERS: &str = "parameters.";
 /// The prefix of a pool's keys.
 pub(super) const POOL_PREFIX: &str = "pool.";
+/// The prefix of keys about TLS to servers, for all databases…
+pub(super) const SERVER_TLS_PREFIX: &str = "tls.server.";
+/// …and for one.
+pub(super) const TLS_PREFIX: &str = "tls.";
 
 /// What is typed under `[databases.NAME]`.
 #[derive(Clone, Debug, Default)]
@@ -210,6 +247,7 @@ pub struct DatabaseKeys {
     pub allow_md5: Option<bool>,
     pub allow_cleartext: Option<bool>,
     pub parameters: Vec<(String, String)>,
+    pub tls: ServerTls,
     pub pool: PoolSettings,
 }
 
@@ -219,7 +257,7 @@ pub struct UserKeys {
     pub password: Option<Secret>,
 }
 
-const MODES: &[(&str, Mode)] =
+const POOL_MODES: &[(&str, Mode)] =
     &[("transaction", Mode::Transaction), ("session", Mode::Session), ("statement", Mode::Statement)];
 const RELIANCES: &[(&str, Reliance)] =
     &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
@@ -265,8 +303,13 @@ impl Key {
     pub fn about(&self) -> Option<&'static About> {
         let name = self.name.as_str();
         match self.scope {
-            Scope::Process => pool_key(name).or_else(|| find(TOP, name)),
-            Scope::Database(_) => parameter(name).or_else(|| pool_key(name)).or_else(|| find(DATABASE, name)),
+            Scope::Process => below(POOL_PREFIX, POOL, name)
+                .or_else(|| below(SERVER_TLS_PREFIX, SERVER_TLS, name))
+                .or_else(|| find(TOP, name)),
+            Scope::Database(_) => parameter(name)
+                .or_else(|| below(POOL_PREFIX, POOL, name))
+                .or_else(|| below(TLS_PREFIX, SERVER_TLS, name))
+                .or_else(|| find(DATABASE, name)),
             Scope::User(_) => find(USER, name),
         }
     }
@@ -319,9 +362,10 @@ pub(super) fn names(scope: &Scope) -> Vec<String> {
         table.iter().map(|row| row.about.name.to_owned())
     }
     let pool = || of(POOL).map(|name| format!("{POOL_PREFIX}{name}"));
+    let tls = |prefix| of(SERVER_TLS).map(move |name| format!("{prefix}{name}"));
     match scope {
-        Scope::Process => of(TOP).chain(pool()).collect(),
-        Scope::Database(_) => of(DATABASE).chain(pool()).collect(),
+        Scope::Process => of(TOP).chain(pool()).chain(tls(SERVER_TLS_PREFIX)).collect(),
+        Scope::Database(_) => of(DATABASE).chain(pool()).chain(tls(TLS_PREFIX)).collect(),
         Scope::User(_) => of(USER).collect(),
     }
 }
@@ -330,8 +374,8 @@ fn find<T>(table: &'static [Row<T>], name: &str) -> Option<&'static About> {
     table.iter().map(|row| &row.about).find(|about| about.name == name)
 }
 
-fn pool_key(name: &str) -> Option<&'static About> {
-    name.strip_prefix(POOL_PREFIX).and_then(|name| find(POOL, name))
+fn below<T>(prefix: &str, table: &'static [Row<T>], name: &str) -> Option<&'static About> {
+    name.strip_prefix(prefix).and_then(|name| find(table, name))
 }
 
 fn parameter(name: &str) -> Option<&'static About> {

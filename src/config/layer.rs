@@ -5,7 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::keys::{
-    DATABASE, DatabaseKeys, Key, PARAMETERS, POOL, POOL_PREFIX, Row, Scope, TOP, USER, UserKeys,
+    DATABASE, DatabaseKeys, Key, PARAMETERS, POOL, POOL_PREFIX, Row, SERVER_TLS, SERVER_TLS_PREFIX, Scope,
+    TLS_PREFIX, TOP, USER, UserKeys,
 };
 use super::origin::Origin;
 use super::plan::Plan;
@@ -86,12 +87,16 @@ fn forget_place(database: &mut DatabaseKeys) {
         max_servers: database.max_servers,
         allow_md5: database.allow_md5,
         allow_cleartext: database.allow_cleartext,
+        tls: database.tls.clone(),
         pool: database.pool.clone(),
         ..DatabaseKeys::default()
     };
 }
 
 fn apply_process(plan: &mut Plan, name: &str, raw: &Raw) -> Result<(), Wrong> {
+    if let Some(name) = name.strip_prefix(SERVER_TLS_PREFIX) {
+        return apply_row(SERVER_TLS, name, &mut plan.server_tls, raw);
+    }
     match name.strip_prefix(POOL_PREFIX) {
         Some(name) => apply_row(POOL, name, &mut plan.pool, raw),
         None => apply_row(TOP, name, plan, raw),
@@ -104,6 +109,9 @@ fn apply_database(database: &mut DatabaseKeys, name: &str, raw: &Raw) -> Result<
         database.parameters.retain(|(known, _)| known != parameter);
         database.parameters.push((parameter.to_owned(), value));
         return Ok(());
+    }
+    if let Some(name) = name.strip_prefix(TLS_PREFIX) {
+        return apply_row(SERVER_TLS, name, &mut database.tls, raw);
     }
     match name.strip_prefix(POOL_PREFIX) {
         Some(name) => apply_row(POOL, name, &mut database.pool, raw),
@@ -141,6 +149,10 @@ impl Draft {
             let key = Key::new(Scope::Process, format!("{POOL_PREFIX}{}", row.about.name));
             show(key, (row.show)(&self.process.pool), false);
         }
+        for row in SERVER_TLS {
+            let key = Key::new(Scope::Process, format!("{SERVER_TLS_PREFIX}{}", row.about.name));
+            show(key, (row.show)(&self.process.server_tls), false);
+        }
         for (name, database) in &self.databases {
             let key = |rest: &str| Key::new(Scope::Database(name.clone()), rest);
             for row in DATABASE {
@@ -148,6 +160,9 @@ impl Draft {
             }
             for (parameter, value) in &database.parameters {
                 show(key(&format!("{PARAMETERS}{parameter}")), Text.show(value), true);
+            }
+            for row in SERVER_TLS {
+                show(key(&format!("{TLS_PREFIX}{}", row.about.name)), (row.show)(&database.tls), true);
             }
             for row in POOL {
                 show(key(&format!("{POOL_PREFIX}{}", row.about.name)), (row.show)(&database.pool), true);

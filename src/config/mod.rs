@@ -22,6 +22,7 @@ pub mod shutdown;
 pub mod source;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 pub mod value;
 
 use std::path::{Path, PathBuf};

@@ -7,10 +7,12 @@ use crate::auth::users::Users;
 use crate::client::deadline::Deadlines;
 use crate::client::limits::ClientLimits;
 use crate::config::shutdown::Shutdown;
+use crate::net::tls::inbound;
 use crate::pool::settings::{PoolSettings, Totals};
 use crate::server::upstream::Upstream;
 
 use super::address::{DEFAULT_PORT, Listen, TcpAddress};
+use super::tls::ServerTls;
 
 /// Everything that a running pgweir was told.
 #[derive(Clone, Debug)]
@@ -29,6 +31,9 @@ pub struct Plan {
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
+    pub client_tls: inbound::Settings,
+    /// What databases have where they say nothing else (already merged into each [`Upstream`]).
+    pub server_tls: ServerTls,
     pub shutdown: Shutdown,
     pub log: Log,
     /// What deserves a line in the log at start, but doesn't prevent it.
@@ -101,6 +106,8 @@ impl Default for Plan {
             deadlines: Deadlines::default(),
             catalog_check: Some(Duration::from_secs(30)),
             users: Users::default(),
+            client_tls: inbound::Settings::default(),
+            server_tls: ServerTls::default(),
             shutdown: Shutdown::default(),
             log: Log { format: LogFormat::Text, level: tracing::Level::INFO },
             warnings: Vec::new(),

@@ -3,6 +3,8 @@
 //! A [`Raw`] is a value as its source wrote it. A [`Kind`] turns it into a value with a type, or says why it
 //! can't, and writes it back as TOML. After this step no text is left to interpret.
 
+use std::path::PathBuf;
+
 use thiserror::Error;
 
 use crate::auth::secret::Secret;
@@ -202,6 +204,25 @@ impl Kind for Text {
 
     fn show(&self, value: &String) -> Option<String> {
         Some(quote(value))
+    }
+}
+
+/// The name of a file.
+pub(super) struct File;
+
+impl Kind for File {
+    type Value = PathBuf;
+
+    fn accepts(&self) -> String {
+        "a file's path".to_owned()
+    }
+
+    fn read(&self, raw: &Raw) -> Result<PathBuf, Wrong> {
+        Text.read(raw).map(PathBuf::from)
+    }
+
+    fn show(&self, value: &PathBuf) -> Option<String> {
+        Some(quote(&value.to_string_lossy()))
     }
 }
 

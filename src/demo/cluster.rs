@@ -64,6 +64,8 @@ pub struct Recipe {
     pub settings: Vec<String>,
     /// Lines of `pg_hba.conf` ahead of the usual ones (SCRAM for everybody); the first match wins.
     pub hba: Vec<String>,
+    /// Files in the data directory, by name, that only the server may read: a certificate, a key.
+    pub files: Vec<(String, String)>,
 }
 
 /// A PostgreSQL of our own.
@@ -212,6 +214,9 @@ impl Cluster {
         }
         for line in &recipe.settings {
             writeln!(settings, "{line}")?;
+        }
+        for (name, text) in &recipe.files {
+            self.home.write(&format!("data/{name}"), text)?;
         }
         // Written in place: the file keeps its owner.
         let path = self.data_directory().join("pg_hba.conf");

@@ -1,5 +1,6 @@
 //! Building the process and ending it.
 
+pub mod certificates;
 pub mod drain;
 pub mod run;
 pub mod signals;

@@ -10,7 +10,9 @@ use dashmap::DashMap;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{SignalKind, signal};
 
+use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
 use super::vacate;
@@ -50,6 +52,8 @@ enum StartError {
     Signals(std::io::Error),
     #[error(transparent)]
     Verifier(#[from] BadVerifier),
+    #[error(transparent)]
+    Tls(#[from] CertificateError),
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
 }
@@ -98,7 +102,8 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             readiness: Arc::new(Readiness::new(plan.http.ready_needs_upstream)),
             ..Strings::default()
         };
-        let house = Arc::new(build(&plan, &strings)?);
+        let certificates = Certificates::read(&plan)?;
+        let house = Arc::new(build(&plan, &strings, &certificates)?);
         count_panics(&house);
         let mut signals = Signals::listen().map_err(StartError::Signals)?;
         let _http = open_http(&plan, &house, &strings, log)?;
@@ -109,35 +114,46 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
         });
         tokio::spawn(vacate::on_demand(house.clone()));
         look_for_changes(&house, plan.catalog_check);
+        tokio::spawn(
+            certificates
+                .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
+        );
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
     })
 }
 
-fn build(plan: &Plan, strings: &Strings) -> Result<House, StartError> {
+fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<House, StartError> {
     let mut instance_secret = [0; 32];
     getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
+    let counters = Arc::new(Counters::default());
     let rules = Rules {
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         deriver: deriver.clone(),
         timeout: plan.deadlines.login,
+        tls: certificates.inbound.clone(),
+        counters: counters.clone(),
     };
     let readiness = strings.readiness.clone();
     Ok(House {
         entrance: Entrance::new(plan.client_limits.max_logins),
         rules,
         registry: Registry::default(),
-        databases: databases(plan),
+        databases: databases(plan, certificates),
         passwords: plan.users.secrets.clone(),
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),
-        connector: Arc::new(Connector { dialer: Dialer::new(TcpOptions::default()), deriver }),
+        connector: Arc::new(Connector {
+            dialer: Dialer::new(TcpOptions::default()),
+            deriver,
+            counters: counters.clone(),
+        }),
         limits: plan.client_limits.clone(),
         deadlines: plan.deadlines.clone(),
-        counters: Arc::new(Counters::default()),
+        counters,
         on_upstream: Arc::new(move |answers| readiness.upstream(answers)),
         clients: AtomicU32::new(0),
         draining: strings.drain.clone(),
@@ -156,9 +172,10 @@ fn count_panics(house: &Arc<House>) {
     }));
 }
 
-fn databases(plan: &Plan) -> Databases {
+fn databases(plan: &Plan, certificates: &Certificates) -> Databases {
     let database = |database: &config::Database| Database {
         upstream: Arc::new(database.upstream.clone()),
+        tls: certificates.outbound(&database.name),
         pool: database.pool.clone(),
     };
     Databases {

@@ -1,4 +1,4 @@
-//! The four things that can be counted in. Each may be used from any thread; none takes a lock.
+//! The five things that can be counted in. Each may be used from any thread; none takes a lock.
 //!
 //! Orderings are relaxed: a reader wants each number, not an order between numbers.
 
@@ -72,6 +72,20 @@ pub struct Inside<'a>(&'a Gauge);
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Relaxed);
+    }
+}
+
+/// A number that somebody else knows; the last one counts.
+#[derive(Debug, Default)]
+pub struct Latest(AtomicU64);
+
+impl Latest {
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

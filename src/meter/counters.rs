@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::cell::{Counter, Gauge, Histogram, Tally};
+use super::cell::{Counter, Gauge, Histogram, Latest, Tally};
 use crate::wire::fault::Fault;
 use crate::wire::sqlstate::SqlState;
 
@@ -56,6 +56,20 @@ label! {
         Timeout = "timeout",
         /// The client went away, or the process did.
         Cancelled = "cancelled",
+    }
+}
+
+label! {
+    /// Whether something was done.
+    pub enum Done {
+        Ok = "ok",
+        Failed = "failed",
+    }
+}
+
+impl Done {
+    pub fn of<T, E>(outcome: &Result<T, E>) -> Self {
+        if outcome.is_ok() { Self::Ok } else { Self::Failed }
     }
 }
 
@@ -145,6 +159,14 @@ pub struct Counters {
     pub notifications: Counter,
     pub listeners_lost: Counter,
     pub panics: Counter,
+    /// TLS handshakes of clients and with servers.
+    pub client_handshakes: Tally,
+    pub server_handshakes: Tally,
+    /// Attempts to take new certificates over.
+    pub certificate_reloads: Tally,
+    /// When certificates end, in seconds since the epoch; 0 without one.
+    pub client_certificate_end: Latest,
+    pub server_certificate_end: Latest,
     pub log_lines_dropped: Counter,
 }
 
@@ -167,6 +189,11 @@ impl Default for Counters {
             notifications: Counter::default(),
             listeners_lost: Counter::default(),
             panics: Counter::default(),
+            client_handshakes: Tally::new(Done::LABELS),
+            server_handshakes: Tally::new(Done::LABELS),
+            certificate_reloads: Tally::new(Done::LABELS),
+            client_certificate_end: Latest::default(),
+            server_certificate_end: Latest::default(),
             log_lines_dropped: Counter::default(),
         }
     }

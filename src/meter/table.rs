@@ -84,6 +84,29 @@ pub static COUNTERS: &[Family<Counters>] = &[
         One(|c| Count(c.panics.get())),
     ),
     Family::counter(
+        "pgweir_client_tls_handshakes_total",
+        "TLS handshakes of clients, by outcome.",
+        By("outcome", |c| c.client_handshakes.read()),
+    ),
+    Family::counter(
+        "pgweir_server_tls_handshakes_total",
+        "TLS handshakes with servers, by outcome.",
+        By("outcome", |c| c.server_handshakes.read()),
+    ),
+    Family::counter(
+        "pgweir_tls_certificate_reloads_total",
+        "Attempts to take over new certificates, by outcome.",
+        By("outcome", |c| c.certificate_reloads.read()),
+    ),
+    Family::gauge(
+        "pgweir_tls_certificate_not_after_seconds",
+        "When the certificate that clients or servers see ends, in seconds since the epoch; 0 without one.",
+        By("side", |c| {
+            let ends = [("client", &c.client_certificate_end), ("server", &c.server_certificate_end)];
+            ends.map(|(side, end)| (side, Count(end.get()))).into()
+        }),
+    ),
+    Family::counter(
         "pgweir_log_lines_dropped_total",
         "Log lines dropped because the log's reader was too slow.",
         One(|c| Count(c.log_lines_dropped.get())),

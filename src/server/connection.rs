@@ -12,9 +12,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::cancel;
-use super::connect::Connector;
+use super::connect::{Connector, Route};
 use super::lend::Backend;
-use super::upstream::Host;
 use crate::catalog::Baseline;
 use crate::net::stream::Stream;
 use crate::session::server::Ledger;
@@ -33,8 +32,8 @@ pub struct Connection {
     pub ledger: Ledger,
     /// Some servers give none; then their queries can't be cancelled.
     pub key: Option<CancelKey>,
-    /// The place that was really reached: cancels go there.
-    pub host: Host,
+    /// How it was reached: cancels go the same way.
+    pub route: Route,
     pub connector: Arc<Connector>,
     /// Notifications that came while we asked questions of our own: its client's, if it listens.
     pub notifications: Vec<u8>,
@@ -82,7 +81,7 @@ impl Backend for Connection {
     async fn abandon(mut self: Box<Self>) {
         let ending = async {
             if let Some(key) = &self.key {
-                let _ = cancel::send(&self.connector.dialer, &self.host, key).await;
+                let _ = cancel::send(&self.connector.dialer, &self.route, key).await;
             }
             let _ = self.stream.shutdown().await;
             self.read_to_end().await;

@@ -1,6 +1,7 @@
 //! Opens a server for a pool: connects, logs in, and learns what a session of its profile starts with.
 
 use std::hash::RandomState;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,13 @@ use tokio::time::Instant;
 use super::ask::AskError;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
+use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
-use super::upstream::{Host, Upstream};
+use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
 use crate::catalog::queries::BASELINE;
-use crate::net::stream::{Peer, Stream};
+use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, ProfileId};
 use crate::session::exchange::Shared;
@@ -26,6 +28,8 @@ use crate::wire::sqlstate::SqlState;
 pub struct Source {
     pub connector: Arc<Connector>,
     pub upstream: Arc<Upstream>,
+    /// `None`: plain text only.
+    pub tls: Option<Arc<Outbound>>,
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
@@ -52,6 +56,7 @@ impl Source {
             password: self.password.as_ref(),
             profile: &parameters,
             minor: 0,
+            tls: self.tls.as_deref(),
         };
         let deadline = Instant::now() + self.connect_timeout;
         let established =
@@ -73,7 +78,6 @@ impl Source {
             params.set(name, value, &self.hasher);
         }
         let plain = self.shared.settings.plain().clone();
-        let host = self.reached(&established.stream);
         let login_user = params.get("session_authorization").unwrap_or(&self.user).into();
         let mut ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
         ledger.pid = established.key.as_ref().map_or(0, |key| key.pid);
@@ -81,20 +85,11 @@ impl Source {
             stream: established.stream,
             ledger,
             key: established.key,
-            host,
+            route: established.route,
             connector: self.connector.clone(),
             notifications: Vec::new(),
             baseline: Arc::default(),
             login_user,
-        }
-    }
-
-    /// The place behind the connection: a cancel must go to the very server, not to another address of a name.
-    fn reached(&self, stream: &Stream) -> Host {
-        let unix = || self.upstream.hosts.iter().find(|host| matches!(host, Host::Unix { .. }));
-        match stream.peer() {
-            Peer::Tcp(address) => Host::Tcp { name: address.ip().to_string(), port: address.port() },
-            _ => unix().unwrap_or(&self.upstream.hosts[0]).clone(),
         }
     }
 
@@ -140,14 +135,22 @@ fn open_error(error: &ConnectError) -> OpenError {
         }
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
+        | ConnectError::Unfit
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
-        ConnectError::Auth(_) => OpenErrorKind::Rejected(SqlState::INVALID_AUTHORIZATION),
+        ConnectError::Tls(EncryptError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
+            OpenErrorKind::Unreachable
+        }
+        ConnectError::Auth(_) | ConnectError::NoTls | ConnectError::Tls(_) => {
+            OpenErrorKind::Rejected(SqlState::INVALID_AUTHORIZATION)
+        }
     };
     let text = match error {
         // Clients hear PostgreSQL's own words.
         ConnectError::Refused { message, .. } => message.clone(),
-        other => other.to_string(),
+        // The fault says whose words they are.
+        other if kind == OpenErrorKind::Unreachable => other.to_string(),
+        other => format!("pgweir: {other}"),
     };
     OpenError { kind, text }
 }

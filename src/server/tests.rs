@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use super::lease::Lease;
 use super::lend::{Backend, Blueprint, Pool};
 use super::pools::Pools;
-use super::upstream::{AllowedMethods, Upstream};
+use super::upstream::Upstream;
 use crate::pool::accounts::Tally;
 use crate::pool::core::{Pin, Refusal};
 use crate::pool::health::{OpenError, OpenErrorKind};
@@ -62,14 +62,7 @@ impl Postgres {
 
     fn blueprint(self: &Arc<Self>, settings: PoolSettings) -> Blueprint<Session> {
         let postgres = Arc::clone(self);
-        let upstream = Upstream {
-            hosts: Vec::new(),
-            database: None,
-            user: None,
-            password: None,
-            parameters: Vec::new(),
-            allowed: AllowedMethods::default(),
-        };
+        let upstream = Upstream::default();
         let opener = move |_: Arc<Profile>| -> super::lend::Opening<Session> {
             let postgres = Arc::clone(&postgres);
             Box::pin(async move { postgres.open().await })

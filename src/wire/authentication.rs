@@ -9,8 +9,23 @@ use thiserror::Error;
 use super::fault::Fault;
 use super::startup::with_length;
 
-/// The one SASL mechanism that pgweir speaks.
-pub const SCRAM_SHA_256: &str = "SCRAM-SHA-256";
+/// A SASL mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    ScramSha256,
+    /// With channel binding.
+    ScramSha256Plus,
+}
+
+impl Mechanism {
+    fn name(self) -> &'static [u8] {
+        match self {
+            Self::ScramSha256 => b"SCRAM-SHA-256",
+            Self::ScramSha256Plus => b"SCRAM-SHA-256-PLUS",
+        }
+    }
+}
+
 /// The longest SASL message of a client, in bytes, without its header.
 pub const MAX_SASL: usize = 1_024;
 /// The longest password, in bytes, with its terminator.
@@ -24,9 +39,10 @@ pub enum Authentication<'a> {
     Md5Password {
         salt: [u8; 4],
     },
-    /// Begins SASL; whether SCRAM-SHA-256 (without channel binding) is among the mechanisms offered.
+    /// Begins SASL; which of the mechanisms that we speak are offered.
     Sasl {
         scram_sha_256: bool,
+        plus: bool,
     },
     SaslContinue(&'a [u8]),
     SaslFinal(&'a [u8]),
@@ -47,11 +63,15 @@ impl<'a> Authentication<'a> {
             (0, []) => Self::Ok,
             (3, []) => Self::CleartextPassword,
             (5, salt) => Self::Md5Password { salt: salt.try_into().map_err(|_| Malformed)? },
-            (10, mechanisms) => Self::Sasl {
-                scram_sha_256: mechanisms
-                    .split(|byte| *byte == 0)
-                    .any(|name| name == SCRAM_SHA_256.as_bytes()),
-            },
+            (10, mechanisms) => {
+                let offers = |mechanism: Mechanism| {
+                    mechanisms.split(|byte| *byte == 0).any(|name| name == mechanism.name())
+                };
+                Self::Sasl {
+                    scram_sha_256: offers(Mechanism::ScramSha256),
+                    plus: offers(Mechanism::ScramSha256Plus),
+                }
+            }
             (11, data) => Self::SaslContinue(data),
             (12, data) => Self::SaslFinal(data),
             (0 | 3, _) => return Err(Malformed),
@@ -65,8 +85,10 @@ impl<'a> Authentication<'a> {
             Self::Ok => (0, b""),
             Self::CleartextPassword => (3, b""),
             Self::Md5Password { salt } => (5, salt),
-            Self::Sasl { scram_sha_256: true } => (10, b"SCRAM-SHA-256\0\0"),
-            Self::Sasl { scram_sha_256: false } => (10, b"\0"),
+            Self::Sasl { scram_sha_256: true, plus: true } => (10, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0"),
+            Self::Sasl { scram_sha_256: true, plus: false } => (10, b"SCRAM-SHA-256\0\0"),
+            Self::Sasl { scram_sha_256: false, plus: true } => (10, b"SCRAM-SHA-256-PLUS\0\0"),
+            Self::Sasl { scram_sha_256: false, plus: false } => (10, b"\0"),
             Self::SaslContinue(data) => (11, data),
             Self::SaslFinal(data) => (12, data),
             Self::Other(code) => (*code, b""),
@@ -110,17 +132,18 @@ pub fn read_password(body: &[u8]) -> Result<&[u8], Fault> {
     }
 }
 
-/// The client's first SASL message, in the body of a SASLInitialResponse that chose SCRAM-SHA-256.
-pub fn read_sasl_initial(body: &[u8]) -> Result<&[u8], Fault> {
+/// The mechanism that the client chose, and its first SASL message: the body of a SASLInitialResponse.
+pub fn read_sasl_initial(body: &[u8]) -> Result<(Mechanism, &[u8]), Fault> {
     let malformed = || violation("malformed SASL message");
     let (mechanism, rest) =
         body.split_at_checked(memchr::memchr(0, body).ok_or_else(malformed)?).ok_or_else(malformed)?;
-    if mechanism != SCRAM_SHA_256.as_bytes() {
-        return Err(violation("client selected an invalid SASL authentication mechanism"));
-    }
+    let mechanism = [Mechanism::ScramSha256, Mechanism::ScramSha256Plus]
+        .into_iter()
+        .find(|known| known.name() == mechanism)
+        .ok_or_else(|| violation("client selected an invalid SASL authentication mechanism"))?;
     match rest.split_first_chunk::<5>() {
         Some(([0, length @ ..], data)) if usize::try_from(i32::from_be_bytes(*length)) == Ok(data.len()) => {
-            Ok(data)
+            Ok((mechanism, data))
         }
         _ => Err(malformed()),
     }
@@ -132,11 +155,12 @@ pub fn write_password(out: &mut Vec<u8>, password: &str) {
     with_length(out, |out| super::startup::put_text(out, password));
 }
 
-/// Appends a SASLInitialResponse that chooses SCRAM-SHA-256.
-pub fn write_sasl_initial(out: &mut Vec<u8>, data: &[u8]) {
+/// Appends a SASLInitialResponse.
+pub fn write_sasl_initial(out: &mut Vec<u8>, mechanism: Mechanism, data: &[u8]) {
     out.push(b'p');
     with_length(out, |out| {
-        out.extend_from_slice(b"SCRAM-SHA-256\0");
+        out.extend_from_slice(mechanism.name());
+        out.push(0);
         out.extend_from_slice(&i32::try_from(data.len()).expect("a nonce is short").to_be_bytes());
         out.extend_from_slice(data);
     });
@@ -172,8 +196,9 @@ mod tests {
         round_trip(Authentication::Ok);
         round_trip(Authentication::CleartextPassword);
         round_trip(Authentication::Md5Password { salt: [0, 1, 2, 255] });
-        round_trip(Authentication::Sasl { scram_sha_256: true });
-        round_trip(Authentication::Sasl { scram_sha_256: false });
+        for (scram_sha_256, plus) in [(true, true), (true, false), (false, true), (false, false)] {
+            round_trip(Authentication::Sasl { scram_sha_256, plus });
+        }
         round_trip(Authentication::SaslContinue(b"r=x"));
         round_trip(Authentication::SaslFinal(b""));
         round_trip(Authentication::Other(7));
@@ -186,7 +211,7 @@ mod tests {
             assert_eq!(Authentication::read(body), Err(Malformed));
         }
         let plus_only = Authentication::read(b"\0\0\0\x0aSCRAM-SHA-256-PLUS\0\0");
-        assert_eq!(plus_only, Ok(Authentication::Sasl { scram_sha_256: false }));
+        assert_eq!(plus_only, Ok(Authentication::Sasl { scram_sha_256: false, plus: true }));
     }
 
     fn header(tag: u8, length: i32) -> [u8; 5] {
@@ -220,10 +245,13 @@ mod tests {
     #[test]
     fn f115_the_mechanism_and_the_length_must_be_right() {
         let mut out = Vec::new();
-        write_sasl_initial(&mut out, b"n,,n=,r=x");
-        assert_eq!(read_sasl_initial(&out[5..]), Ok(&b"n,,n=,r=x"[..]));
+        for mechanism in [Mechanism::ScramSha256, Mechanism::ScramSha256Plus] {
+            out.clear();
+            write_sasl_initial(&mut out, mechanism, b"n,,n=,r=x");
+            assert_eq!(read_sasl_initial(&out[5..]), Ok((mechanism, &b"n,,n=,r=x"[..])));
+        }
         for body in [
-            &b"SCRAM-SHA-256-PLUS\0\0\0\0\x01x"[..],
+            &b"SCRAM-SHA-256-PLUS2\0\0\0\0\x01x"[..],
             b"SCRAM-SHA-1\0\0\0\0\x01x",
             b"SCRAM-SHA-256\0\xff\xff\xff\xff",
             b"SCRAM-SHA-256\0\x7f\xff\xff\xffx",

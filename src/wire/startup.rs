@@ -21,6 +21,8 @@ pub const SECRET_LEN: std::ops::RangeInclusive<usize> = 4..=256;
 /// The newest minor version of protocol 3 that pgweir speaks.
 pub const NEWEST_MINOR: u16 = 2;
 
+/// The first byte of a TLS handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
 const MAJOR: u16 = 3;
 const CANCEL: u32 = 80_877_102;
 const SSL: u32 = 80_877_103;
@@ -33,7 +35,9 @@ pub enum Head {
     More,
     /// A body of so many bytes follows.
     Packet { code: u32, body: usize },
-    /// Another protocol (HTTP, SSH, TLS …): close without a word.
+    /// TLS, without having asked for it.
+    Tls,
+    /// Another protocol (HTTP, SSH …): close without a word.
     Alien,
 }
 
@@ -41,7 +45,8 @@ pub enum Head {
 /// in front; a length that it doesn't is refused as soon as its four bytes are there.
 pub fn head(seen: &[u8]) -> Result<Head, Fault> {
     match seen {
-        // Text, or a TLS record. From 0x7f on it is a length beyond all bounds, or below zero.
+        [TLS_HANDSHAKE, ..] => return Ok(Head::Tls),
+        // Text. From 0x7f on it is a length beyond all bounds, or below zero.
         [0x01..=0x7e, ..] => return Ok(Head::Alien),
         [a, b, c, d, rest @ ..] => {
             let length = i32::from_be_bytes([*a, *b, *c, *d]);
@@ -279,6 +284,11 @@ pub fn write_startup<'a>(
         }
         out.push(0);
     });
+}
+
+/// Appends an SSLRequest.
+pub fn write_ssl_request(out: &mut Vec<u8>) {
+    with_length(out, |out| out.extend_from_slice(&SSL.to_be_bytes()));
 }
 
 /// Appends BackendKeyData. The secret has a length of [`SECRET_LEN`].

@@ -1,6 +1,6 @@
 //! Logins of clients by each method.
 
-use super::super::respond::{Account as Us, Reply, Responder};
+use super::super::respond::{Account as Us, ChannelBinding, Reply, Responder};
 use super::super::secret::Secret;
 use super::super::users::Users;
 use super::*;
@@ -31,10 +31,17 @@ struct Seen {
 /// Logs in with our own client role.
 fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
     let secret = Secret::new(password);
-    let us = Us { user, password: Some(&secret), md5: true, cleartext: true };
+    let us = Us {
+        user,
+        password: Some(&secret),
+        md5: true,
+        cleartext: true,
+        channel_binding: ChannelBinding::Prefer,
+        end_point: None,
+    };
     let mut responder = Responder::new(us, [8; 18]);
     let mut seen = Seen { questions: Vec::new(), derivations: 0, end: Err(Fault::Internal) };
-    let mut turn = roster.login(user, SEED);
+    let mut turn = roster.login(user, SEED, None);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -177,7 +184,7 @@ fn f115_a_malformed_answer_is_a_violation() {
     for user in ["ann", "bob"] {
         for body in [&b""[..], b"SCRAM-SHA-256-PLUS\0\0\0\0\0", b"SCRAM-SHA-256\0\0\0\0\x03n,,", b"\xff\xff"]
         {
-            let Turn::Ask { question, .. } = roster.login(user, SEED) else { panic!() };
+            let Turn::Ask { question, .. } = roster.login(user, SEED, None) else { panic!() };
             let refused = matches!(question.answer(body), Turn::Refused(Fault::ProtocolViolation(_)));
             assert!(refused, "{body:?}");
         }

@@ -7,28 +7,26 @@ use subtle::ConstantTimeEq;
 use super::keys::{Key, Keys};
 use super::verifier::Salting;
 use super::{
-    DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_NONCE, MAX_SALT, ScramError, Seed, attribute, auth_message,
-    check_nonce, decode, decode_key, encode, hmac, xor,
+    Binding, DEFAULT_ITERATIONS, MAX_ITERATIONS, MAX_NONCE, MAX_SALT, ScramError, Seed, attribute,
+    auth_message, check_nonce, decode, decode_key, encode, hmac, xor,
 };
-
-/// What stands before client-first-bare: no channel binding, no authorization identity.
-const GS2_HEADER: &str = "n,,";
 
 /// client-first is to be sent, server-first to be awaited.
 pub struct Client {
     /// With an empty user name, as libpq sends it: the startup packet named the user.
     first_bare: String,
     nonce: String,
+    binding: Binding,
 }
 
 impl Client {
-    pub fn start(seed: &Seed) -> Self {
+    pub fn start(seed: &Seed, binding: Binding) -> Self {
         let nonce = encode(seed);
-        Self { first_bare: format!("n=,r={nonce}"), nonce }
+        Self { first_bare: format!("n=,r={nonce}"), nonce, binding }
     }
 
     pub fn client_first(&self) -> String {
-        format!("{GS2_HEADER}{}", self.first_bare)
+        format!("{}{}", self.binding.header(), self.first_bare)
     }
 
     pub fn server_first(self, message: &[u8]) -> Result<Challenge, ScramError> {
@@ -53,6 +51,7 @@ impl Client {
             first_bare: self.first_bare,
             server_first: message.to_vec(),
             nonce,
+            binding: self.binding,
             salting: Salting { salt: salt.into(), iterations },
         })
     }
@@ -63,6 +62,7 @@ pub struct Challenge {
     first_bare: String,
     server_first: Vec<u8>,
     nonce: String,
+    binding: Binding,
     salting: Salting,
 }
 
@@ -73,7 +73,7 @@ impl Challenge {
 
     /// client-final, and what to await behind it. `keys` were made with [`Challenge::salting`].
     pub fn answer(self, keys: &Keys) -> (String, Answered) {
-        let without_proof = format!("c={},r={}", encode(GS2_HEADER.as_bytes()), self.nonce);
+        let without_proof = format!("c={},r={}", self.binding.input(), self.nonce);
         let signed = auth_message(self.first_bare.as_bytes(), &self.server_first, without_proof.as_bytes());
         let proof = xor(&keys.client, &hmac(&keys.stored(), &signed));
         let answered = Answered { signature: hmac(&keys.server, &signed) };

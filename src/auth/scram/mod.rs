@@ -1,4 +1,4 @@
-//! SCRAM-SHA-256 without channel binding, both roles. Source: RFC 5802, RFC 7677.
+//! SCRAM-SHA-256, both roles, with and without channel binding. Source: RFC 5802, RFC 7677, RFC 5929.
 //!
 //! ```text
 //!  client                                   server
@@ -7,6 +7,9 @@
 //!  c=biws,r=NONCE+,p=PROOF          ──▶                      client-final
 //!                                   ◀──     v=SIGNATURE             server-final
 //! ```
+//!
+//! With channel binding client-first begins with `p=tls-server-end-point,,` and `c=` carries the hash of the certificate
+//! that the client sees: a go-between with another certificate can't pass the proof on.
 //!
 //! The server role works from stored keys alone: a few HMACs a login. PBKDF2 runs only as a [`Derivation`].
 
@@ -43,8 +46,11 @@ pub const MAX_NONCE: usize = 512;
 pub enum ScramError {
     #[error("malformed SCRAM message: {0}")]
     Malformed(&'static str),
-    #[error("SCRAM channel binding is not supported")]
+    #[error("SCRAM channel binding does not match")]
     ChannelBinding,
+    /// It says that we offer no channel binding: somebody between us took the offer away.
+    #[error("SCRAM channel binding was offered, but the peer does not know of it")]
+    Downgrade,
     #[error("SCRAM authorization identity is not supported")]
     AuthorizationIdentity,
     #[error("SCRAM nonce does not match")]
@@ -58,6 +64,37 @@ pub enum ScramError {
     /// It doesn't know the password: an impostor.
     #[error("the server's SCRAM signature is wrong")]
     ServerSignature,
+}
+
+/// What client-first says about the channel (its GS2 header).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// The client can't, or won't.
+    None,
+    /// The client could, but the server offers nothing.
+    NotOffered,
+    /// By `tls-server-end-point`: the hash of the server's certificate.
+    EndPoint(Vec<u8>),
+}
+
+impl Binding {
+    /// What stands before client-first-bare; no authorization identity.
+    fn header(&self) -> &'static str {
+        match self {
+            Self::None => "n,,",
+            Self::NotOffered => "y,,",
+            Self::EndPoint(_) => "p=tls-server-end-point,,",
+        }
+    }
+
+    /// What client-final repeats as `c=`.
+    fn input(&self) -> String {
+        let mut input = self.header().as_bytes().to_vec();
+        if let Self::EndPoint(hash) = self {
+            input.extend_from_slice(hash);
+        }
+        encode(&input)
+    }
 }
 
 /// Takes the attribute `name=value` off the front, with the comma behind it.

@@ -4,33 +4,54 @@ use subtle::ConstantTimeEq;
 
 use super::keys::{Key, Keys};
 use super::verifier::{Salting, Verifier};
-use super::{ScramError, Seed, attribute, auth_message, check_nonce, decode_key, encode, hmac, sha256, xor};
+use super::{
+    Binding, ScramError, Seed, attribute, auth_message, check_nonce, decode_key, encode, hmac, sha256, xor,
+};
 
 /// After client-first: server-first is to be sent, client-final to be awaited.
 pub struct Server {
     client_first_bare: Vec<u8>,
-    /// What `c=` has to be: the client's GS2 header in base64.
-    binding: &'static [u8],
+    /// What `c=` has to be.
+    binding: String,
     nonce: String,
     server_first: String,
 }
 
+/// Channel binding, as it stands when client-first comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel<'a> {
+    NotOffered,
+    /// Offered, but the client chose the mechanism without it.
+    NotChosen,
+    /// By the hash of our certificate.
+    Chosen(&'a [u8]),
+}
+
 impl Server {
-    /// Reads client-first. The user's name in it is ignored: the startup packet named one.
-    pub fn start(client_first: &[u8], salting: &Salting, seed: &Seed) -> Result<Self, ScramError> {
-        let (binding, bare): (&[u8], _) = match client_first {
-            [b'n', b',', b',', bare @ ..] => (b"biws", bare),
-            // "You don't offer channel binding, it seems": true.
-            [b'y', b',', b',', bare @ ..] => (b"eSws", bare),
-            [b'p', ..] => return Err(ScramError::ChannelBinding),
-            [b'n' | b'y', b',', b'a', ..] => return Err(ScramError::AuthorizationIdentity),
+    /// Reads client-first. The user's name in it is ignored: the startup packet named one. `channel` is what the
+    /// client's choice of mechanism and our offer come to.
+    pub fn start(
+        client_first: &[u8],
+        salting: &Salting,
+        seed: &Seed,
+        channel: Channel<'_>,
+    ) -> Result<Self, ScramError> {
+        let binding = match (channel, client_first) {
+            (_, [b'n' | b'y', b',', b'a', ..]) => return Err(ScramError::AuthorizationIdentity),
+            (Channel::NotOffered | Channel::NotChosen, [b'n', b',', ..]) => Binding::None,
+            (Channel::NotOffered, [b'y', b',', ..]) => Binding::NotOffered,
+            (Channel::NotChosen, [b'y', b',', ..]) => return Err(ScramError::Downgrade),
+            (Channel::Chosen(hash), [b'p', ..]) => Binding::EndPoint(hash.to_vec()),
+            (_, [b'n' | b'y', b',', ..] | [b'p', b'=', ..]) => return Err(ScramError::ChannelBinding),
             _ => return Err(ScramError::Malformed("GS2 header")),
         };
+        let bare = client_first.strip_prefix(binding.header().as_bytes());
+        let bare = bare.ok_or(ScramError::Malformed("GS2 header"))?;
         let mut rest = bare;
         attribute(&mut rest, b'n')?;
         let nonce = format!("{}{}", check_nonce(attribute(&mut rest, b'r')?)?, encode(seed));
         let server_first = format!("r={nonce},s={},i={}", encode(&salting.salt), salting.iterations);
-        Ok(Self { client_first_bare: bare.to_vec(), binding, nonce, server_first })
+        Ok(Self { client_first_bare: bare.to_vec(), binding: binding.input(), nonce, server_first })
     }
 
     pub fn server_first(&self) -> &str {
@@ -47,7 +68,7 @@ impl Server {
             return Err(ScramError::Malformed("data behind the proof"));
         }
         let mut rest = without_proof;
-        if attribute(&mut rest, b'c')? != self.binding {
+        if attribute(&mut rest, b'c')? != self.binding.as_bytes() {
             return Err(ScramError::ChannelBinding);
         }
         if attribute(&mut rest, b'r')? != self.nonce.as_bytes() {

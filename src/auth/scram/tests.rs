@@ -5,7 +5,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::client::Client;
-use super::server::Server;
+use super::server::{Channel, Server};
 use super::*;
 
 const SEED: Seed = *b"eighteen bytes of.";
@@ -36,9 +36,11 @@ fn the_example_of_rfc_7677() {
 #[test]
 fn both_roles_agree_on_the_right_password_only() {
     for (password, right) in [("pencil", true), ("pencil ", false), ("", false)] {
-        let client = Client::start(&SEED);
+        let client = Client::start(&SEED, Binding::None);
         let verifier = Verifier::new(salting(), &keys("pencil"));
-        let server = Server::start(client.client_first().as_bytes(), &verifier.salting, &[7; 18]).unwrap();
+        let server =
+            Server::start(client.client_first().as_bytes(), &verifier.salting, &[7; 18], Channel::NotOffered)
+                .unwrap();
         let challenge = client.server_first(server.server_first().as_bytes()).unwrap();
         assert_eq!(*challenge.salting(), salting());
         let (client_final, answered) = challenge.answer(&keys(password));
@@ -58,7 +60,8 @@ fn postgres_protocols_client_is_understood() {
         for password in ["pencil", "naïve\u{a0}pass\u{ad}word", "\u{7}bell", "x\u{221}unassigned"] {
             let verifier = Verifier::new(salting(), &keys(password));
             let mut client = ScramSha256::new(password.as_bytes(), channel_binding());
-            let server = Server::start(client.message(), &verifier.salting, &SEED).unwrap();
+            let server =
+                Server::start(client.message(), &verifier.salting, &SEED, Channel::NotOffered).unwrap();
             client.update(server.server_first().as_bytes()).unwrap();
             let verified = server.client_final(client.message()).unwrap().verify(&verifier).unwrap();
             client.finish(verified.server_final.as_bytes()).unwrap();
@@ -94,9 +97,49 @@ fn postgres_protocols_verifier_is_read() {
     assert!(verifier.matches(&Derivation::new(b"pencil", verifier.salting.clone()).run()));
 }
 
+/// Another implementation of the client's role, bound to the certificate that it saw.
+#[test]
+fn a_proof_is_bound_to_the_certificate_that_the_client_saw() {
+    let verifier = Verifier::new(salting(), &keys("pencil"));
+    for (seen, right) in [(b"ours", true), (b"else", false)] {
+        let binding = ChannelBinding::tls_server_end_point(seen.to_vec());
+        let mut client = ScramSha256::new(b"pencil", binding);
+        let chosen = Channel::Chosen(b"ours");
+        let server = Server::start(client.message(), &verifier.salting, &SEED, chosen).unwrap();
+        client.update(server.server_first().as_bytes()).unwrap();
+        let finished = server.client_final(client.message());
+        assert_eq!(finished.is_ok_and(|proof| proof.verify(&verifier).is_some()), right, "{seen:?}");
+    }
+}
+
+#[test]
+fn both_roles_agree_about_the_channel() {
+    let offers = [
+        (Binding::None, Channel::NotOffered, true),
+        (Binding::None, Channel::NotChosen, true),
+        (Binding::NotOffered, Channel::NotOffered, true),
+        (Binding::NotOffered, Channel::NotChosen, false),
+        (Binding::EndPoint(b"ours".to_vec()), Channel::Chosen(b"ours"), true),
+        (Binding::EndPoint(b"ours".to_vec()), Channel::NotOffered, false),
+        (Binding::None, Channel::Chosen(b"ours"), false),
+    ];
+    for (binding, channel, right) in offers {
+        let first = Client::start(&SEED, binding.clone()).client_first();
+        let started = Server::start(first.as_bytes(), &salting(), &SEED, channel);
+        assert_eq!(started.is_ok(), right, "{binding:?} {channel:?}");
+    }
+}
+
+#[test]
+fn f115_a_downgrade_is_noticed() {
+    let first = Client::start(&SEED, Binding::NotOffered).client_first();
+    let started = Server::start(first.as_bytes(), &salting(), &SEED, Channel::NotChosen);
+    assert_eq!(started.err(), Some(ScramError::Downgrade));
+}
+
 #[test]
 fn f115_a_client_must_follow_the_grammar() {
-    let start = |message: &[u8]| Server::start(message, &salting(), &SEED).map(|_| ());
+    let start = |message: &[u8]| Server::start(message, &salting(), &SEED, Channel::NotOffered).map(|_| ());
     assert_eq!(start(b"n,,n=,r=x"), Ok(()));
     assert_eq!(start(b"y,,n=ann,r=x,x=extension"), Ok(()));
     assert_eq!(start(b"p=tls-server-end-point,,n=,r=x"), Err(ScramError::ChannelBinding));
@@ -121,7 +164,7 @@ fn f115_a_client_must_follow_the_grammar() {
 #[test]
 fn f115_a_client_must_finish_what_it_began() {
     let finish = |first: &[u8], change: &dyn Fn(&str) -> String| {
-        let server = Server::start(first, &salting(), &SEED).unwrap();
+        let server = Server::start(first, &salting(), &SEED, Channel::NotOffered).unwrap();
         let nonce = format!("x{}", encode(&SEED));
         let good = format!("c=biws,r={nonce},p={}", encode(&[0; 32]));
         server.client_final(change(&good).as_bytes()).map(|_| ())
@@ -147,7 +190,8 @@ fn f115_a_client_must_finish_what_it_began() {
 
 #[test]
 fn f116_a_server_may_not_ask_for_anything() {
-    let hear = |message: &str| Client::start(&SEED).server_first(message.as_bytes()).map(|_| ());
+    let hear =
+        |message: &str| Client::start(&SEED, Binding::None).server_first(message.as_bytes()).map(|_| ());
     let ours = encode(&SEED);
     let long = "x".repeat(MAX_NONCE);
     let salt = encode(&[1; MAX_SALT + 1]);
@@ -179,7 +223,7 @@ fn f116_a_server_may_not_ask_for_anything() {
 fn f116_a_server_must_prove_itself() {
     let hear = |message: &str| {
         let server_first = format!("r={}x,s={},i=4096", encode(&SEED), encode(&salting().salt));
-        let challenge = Client::start(&SEED).server_first(server_first.as_bytes()).unwrap();
+        let challenge = Client::start(&SEED, Binding::None).server_first(server_first.as_bytes()).unwrap();
         challenge.answer(&keys("pencil")).1.server_final(message.as_bytes())
     };
     assert_eq!(hear(&format!("v={}", encode(&[0; 32]))), Err(ScramError::ServerSignature));
@@ -191,8 +235,8 @@ fn f116_a_server_must_prove_itself() {
 proptest! {
     #[test]
     fn any_bytes_from_a_client_are_judged(first in vec(any::<u8>(), 0..60), last in vec(any::<u8>(), 0..90)) {
-        let _ = Server::start(&first, &salting(), &SEED);
-        let server = Server::start(b"n,,n=,r=x", &salting(), &SEED).unwrap();
+        let _ = Server::start(&first, &salting(), &SEED, Channel::NotOffered);
+        let server = Server::start(b"n,,n=,r=x", &salting(), &SEED, Channel::NotOffered).unwrap();
         prop_assert!(server.client_final(&last).is_err());
     }
 
@@ -200,6 +244,6 @@ proptest! {
     fn any_bytes_from_a_server_are_judged(tail in vec(any::<u8>(), 0..60)) {
         let mut message = format!("r={}", encode(&SEED)).into_bytes();
         message.extend(&tail);
-        let _ = Client::start(&SEED).server_first(&message);
+        let _ = Client::start(&SEED, Binding::None).server_first(&message);
     }
 }

@@ -111,7 +111,7 @@ impl Translated {
 fn table_of(key: &Key) -> (String, &str) {
     let (table, name) = match key.section() {
         Some(section) => return (section, &key.name),
-        None => key.name.split_once('.').unwrap_or(("", &key.name)),
+        None => key.name.rsplit_once('.').unwrap_or(("", &key.name)),
     };
     (table.to_owned(), name)
 }

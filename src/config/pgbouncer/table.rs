@@ -16,6 +16,8 @@ pub enum To {
     Seconds(&'static str, Zero),
     /// The same word.
     Word(&'static str),
+    /// The name of a file; none there is none here.
+    File(&'static str),
     /// It takes more than its own value to translate it.
     Composed,
     /// Nothing is lost.
@@ -35,14 +37,14 @@ pub enum Zero {
     Instead(&'static str, &'static str),
 }
 
-use To::{Composed, Count, Missing, Needless, Seconds, Word};
+use To::{Composed, Count, File, Missing, Needless, Seconds, Word};
 use Zero::{Instead, Number, Off};
 
 const fn known(name: &'static str, default: &'static str, to: To) -> Known {
     Known { name, default, to }
 }
 
-const TLS: To = Missing("TLS is not built yet");
+const TLS: To = Missing("TLS 1.2 and 1.3 with the ciphers that rustls holds safe");
 const CONSOLE: To = Missing("the admin console is not built yet");
 const QUERY: To = Missing("users come from auth_file only: auth_query is not built yet");
 const SYSLOG: To = Missing("pgweir logs to standard error; systemd or the container keeps it");
@@ -80,8 +82,8 @@ pub static SETTINGS: &[Known] = &[
     known("auth_type", "md5", Composed),
     known("auth_file", "", Composed),
     known("verbose", "0", Composed),
-    known("client_tls_sslmode", "disable", Composed),
-    known("server_tls_sslmode", "prefer", Composed),
+    known("client_tls_sslmode", "disable", Word("tls.client.mode")),
+    known("server_tls_sslmode", "prefer", Word("tls.server.mode")),
     known("admin_users", "", CONSOLE),
     known("application_name_add_host", "0", Missing("application_name is passed on as it is")),
     known("auth_dbname", "", QUERY),
@@ -92,12 +94,12 @@ pub static SETTINGS: &[Known] = &[
     known("auth_user", "", QUERY),
     known("autodb_idle_timeout", "3600", Needless("an unused database costs nothing")),
     known("cancel_wait_timeout", "10", Needless("a cancel request needs no server of the pool")),
-    known("client_tls_ca_file", "", TLS),
-    known("client_tls_cert_file", "", TLS),
+    known("client_tls_ca_file", "", File("tls.client.ca_file")),
+    known("client_tls_cert_file", "", File("tls.client.cert_file")),
     known("client_tls_ciphers", "", TLS),
     known("client_tls_dheparams", "", TLS),
     known("client_tls_ecdhcurve", "", TLS),
-    known("client_tls_key_file", "", TLS),
+    known("client_tls_key_file", "", File("tls.client.key_file")),
     known("client_tls_protocols", "", TLS),
     known("client_tls13_ciphers", "", TLS),
     known("conffile", "", Missing("name the file with --config")),
@@ -132,10 +134,10 @@ pub static SETTINGS: &[Known] = &[
     known("server_reset_query", "", RESET),
     known("server_reset_query_always", "0", RESET),
     known("server_round_robin", "0", Missing("the server used last is used first")),
-    known("server_tls_ca_file", "", TLS),
-    known("server_tls_cert_file", "", TLS),
+    known("server_tls_ca_file", "", File("tls.server.ca_file")),
+    known("server_tls_cert_file", "", File("tls.server.cert_file")),
     known("server_tls_ciphers", "", TLS),
-    known("server_tls_key_file", "", TLS),
+    known("server_tls_key_file", "", File("tls.server.key_file")),
     known("server_tls_protocols", "", TLS),
     known("server_tls13_ciphers", "", TLS),
     known("service_name", "", Needless("it names a Windows service")),
@@ -167,7 +169,7 @@ pub fn find(name: &str) -> Option<&'static Known> {
 /// PgBouncer's name for one of our keys, if one setting is just that.
 pub fn name_of(key: &str) -> Option<&'static str> {
     let same = |known: &&Known| match known.to {
-        Count(here, _) | Seconds(here, _) | Word(here) => here == key,
+        Count(here, _) | Seconds(here, _) | Word(here) | File(here) => here == key,
         Composed | Needless(_) | Missing(_) => false,
     };
     SETTINGS.iter().find(same).map(|known| known.name)

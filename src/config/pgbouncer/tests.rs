@@ -90,7 +90,7 @@ fn a_typical_file_runs() {
     assert_eq!((any.upstream.hosts.len(), any.upstream.user.as_deref()), (2, Some("forced")));
     assert_eq!(any.upstream.password.as_ref().unwrap().expose(), "it's");
     assert_eq!((any.upstream.database.as_deref(), any.max_servers), (None, None));
-    assert_eq!(plan.warnings.len(), 3, "{:?}", plan.warnings);
+    assert_eq!(plan.warnings.len(), 4, "{:?}", plan.warnings);
 }
 
 #[test]
@@ -123,6 +123,14 @@ method = \"scram-sha-256\"
 
 [users.app]
 password = \"secret\"
+
+[tls.client]
+# client_tls_sslmode: PgBouncer's default
+mode = \"disable\"
+
+[tls.server]
+# server_tls_sslmode: PgBouncer's default
+mode = \"prefer\"
 
 [databases.app]
 host = \"db1\"
@@ -197,12 +205,13 @@ fn the_last_entry_of_a_name_counts_whole() {
 fn what_would_be_less_safe_is_refused() {
     let report = |line: &str| Files::of(&format!("[pgbouncer]\n{line}\n")).try_plan().unwrap_err();
     assert_eq!(
-        report("server_tls_sslmode = verify-full\nauth_type = hba"),
-        "error: server_tls_sslmode: servers must use TLS there, and TLS is not built yet\n\
+        report("server_tls_sslmode = on\nauth_type = hba"),
+        "error: tls.server.mode: unknown word \"on\"; known are: disable, allow, prefer, require, verify-ca, \
+         verify-full\n\
          --> pgbouncer.ini:2:1\n\nerror: auth_type: hba is not built yet\n\
          --> pgbouncer.ini:3:1\n\n2 problems: nothing was started"
     );
-    assert!(report("client_tls_sslmode = require").contains("clients must use TLS there"));
+    assert!(report("client_tls_sslmode = require").contains("TLS for clients needs cert_file and key_file"));
     assert!(report("default_pool_size = many").contains("\"many\" is not an integer"));
     assert!(report("query_timeout = 10s").contains("\"10s\" is not a number of seconds"));
     assert!(report("pool_mode = all").contains("unknown word \"all\""));
@@ -254,7 +263,7 @@ fn user_lists() {
 fn each_setting_is_listed_once_and_means_something() {
     for (index, known) in SETTINGS.iter().enumerate() {
         assert!(!SETTINGS[..index].iter().any(|other| other.name == known.name), "{} twice", known.name);
-        if let To::Count(key, _) | To::Seconds(key, _) | To::Word(key) = known.to {
+        if let To::Count(key, _) | To::Seconds(key, _) | To::Word(key) | To::File(key) = known.to {
             assert!(Key::new(Scope::Process, key).about().is_some(), "{key}");
         }
     }

@@ -86,7 +86,8 @@ fn convert(to: To, value: &str) -> Option<(&'static str, Converted)> {
             let duration = seconds(value).ok_or_else(|| format!("\"{value}\" is not a number of seconds"));
             Some((key, duration.map(|(text, is_zero)| at_zero(is_zero, zero, Raw::String(text)))))
         }
-        To::Composed | To::Needless(_) | To::Missing(_) => None,
+        To::File(key) if !value.is_empty() => Some((key, Ok((Raw::String(value.to_owned()), None)))),
+        To::File(_) | To::Composed | To::Needless(_) | To::Missing(_) => None,
     }
 }
 
@@ -179,18 +180,6 @@ impl Translation {
             "verbose" if integer(value).is_some_and(|level| level > 0) => {
                 let level = Raw::String("debug".to_owned());
                 self.add(origin, name, vec![(process("log.level"), level)], None);
-            }
-            "client_tls_sslmode" => match value {
-                "disable" => {}
-                "allow" | "prefer" => {
-                    let note =
-                        "TLS is not built yet: all clients get plain text, as some may have had".to_owned();
-                    self.add(origin, name, Vec::new(), Some(note));
-                }
-                _ => self.refuse(origin, name, "clients must use TLS there, and TLS is not built yet"),
-            },
-            "server_tls_sslmode" if !matches!(value, "disable" | "allow" | "prefer") => {
-                self.refuse(origin, name, "servers must use TLS there, and TLS is not built yet");
             }
             _ => {}
         }

@@ -3,6 +3,7 @@
 //! Source: PostgreSQL documentation, "Connection Strings" (libpq). No error quotes anything that could be part of
 //! a password.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -10,7 +11,8 @@ use thiserror::Error;
 
 use crate::auth::secret::Secret;
 use crate::config::nearest;
-use crate::server::upstream::Host;
+use crate::config::tls::{BINDINGS, MODES, NEGOTIATIONS, ServerTls};
+use crate::server::upstream::{Host, SessionAttrs};
 
 pub const DEFAULT_PORT: u16 = 5432;
 
@@ -24,6 +26,8 @@ pub struct Url {
     /// Startup parameters of the server connection.
     pub parameters: Vec<(String, String)>,
     pub connect_timeout: Option<Duration>,
+    pub tls: ServerTls,
+    pub attrs: Option<SessionAttrs>,
 }
 
 /// Why a text isn't a URL that can be used.
@@ -51,16 +55,13 @@ pub enum UrlError {
     UnknownParameter { name: String },
     #[error("connect_timeout must be a number of seconds from 1 to 3600")]
     ConnectTimeout,
-    #[error(
-        "sslmode={0} needs TLS to the server, which is not built yet; sslmode=disable says that plain text will do"
-    )]
-    TlsNeeded(&'static str),
-    #[error("unknown sslmode; known are: disable, allow, prefer, require, verify-ca, verify-full")]
-    SslMode,
+    #[error("unknown {parameter}; known are: {known}")]
+    Word { parameter: &'static str, known: String },
 }
 
-const PARAMETERS: [&str; 10] = [
+const PARAMETERS: [&str; 17] = [
     "application_name",
+    "channel_binding",
     "client_encoding",
     "connect_timeout",
     "dbname",
@@ -68,8 +69,24 @@ const PARAMETERS: [&str; 10] = [
     "options",
     "password",
     "port",
+    "sslcert",
+    "sslcrl",
+    "sslkey",
     "sslmode",
+    "sslnegotiation",
+    "sslrootcert",
+    "target_session_attrs",
     "user",
+];
+
+/// libpq's `target_session_attrs`.
+const ATTRS: &[(&str, SessionAttrs)] = &[
+    ("any", SessionAttrs::Any),
+    ("read-write", SessionAttrs::ReadWrite),
+    ("read-only", SessionAttrs::ReadOnly),
+    ("primary", SessionAttrs::Primary),
+    ("standby", SessionAttrs::Standby),
+    ("prefer-standby", SessionAttrs::PreferStandby),
 ];
 
 impl Url {
@@ -104,11 +121,29 @@ impl Url {
         if let Some(database) = &self.database {
             text += &format!("/{}", encode(database));
         }
-        let timeout = self.connect_timeout.map(|t| ("connect_timeout".to_owned(), t.as_secs().to_string()));
-        for (index, (name, value)) in self.parameters.iter().cloned().chain(timeout).enumerate() {
+        let timeout = self.connect_timeout.map(|t| ("connect_timeout", t.as_secs().to_string()));
+        let further = timeout.into_iter().chain(self.spelled_tls());
+        let further = further.map(|(name, value)| (name.to_owned(), value));
+        for (index, (name, value)) in self.parameters.iter().cloned().chain(further).enumerate() {
             text += &format!("{}{}={}", if index == 0 { '?' } else { '&' }, encode(&name), encode(&value));
         }
         text
+    }
+
+    fn spelled_tls(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let tls = &self.tls;
+        let spelled = [
+            ("sslmode", spell(MODES, tls.mode)),
+            ("sslrootcert", path(&tls.ca_file)),
+            ("sslcrl", path(&tls.crl_file)),
+            ("sslcert", path(&tls.cert_file)),
+            ("sslkey", path(&tls.key_file)),
+            ("sslnegotiation", spell(NEGOTIATIONS, tls.negotiation)),
+            ("channel_binding", spell(BINDINGS, tls.channel_binding)),
+            ("target_session_attrs", spell(ATTRS, self.attrs)),
+        ];
+        spelled.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
     }
 }
 
@@ -178,7 +213,20 @@ impl Parts {
             "password" => self.url.password = Some(Secret::new(value)),
             "dbname" => self.url.database = Some(value),
             "connect_timeout" => self.url.connect_timeout = Some(parse_timeout(&value)?),
-            "sslmode" => check_sslmode(&value)?,
+            "sslmode" => self.url.tls.mode = Some(word("sslmode", MODES, &value)?),
+            "sslnegotiation" => {
+                self.url.tls.negotiation = Some(word("sslnegotiation", NEGOTIATIONS, &value)?);
+            }
+            "channel_binding" => {
+                self.url.tls.channel_binding = Some(word("channel_binding", BINDINGS, &value)?);
+            }
+            "sslrootcert" => self.url.tls.ca_file = Some(value.into()),
+            "sslcrl" => self.url.tls.crl_file = Some(value.into()),
+            "sslcert" => self.url.tls.cert_file = Some(value.into()),
+            "sslkey" => self.url.tls.key_file = Some(value.into()),
+            "target_session_attrs" => {
+                self.url.attrs = Some(word("target_session_attrs", ATTRS, &value)?);
+            }
             "application_name" | "client_encoding" | "options" => {
                 self.url.parameters.retain(|(known, _)| *known != name);
                 self.url.parameters.push((name, value));
@@ -220,15 +268,17 @@ fn parse_timeout(text: &str) -> Result<Duration, UrlError> {
     seconds.map(Duration::from_secs).ok_or(UrlError::ConnectTimeout)
 }
 
-/// Plain text is what `disable`, `allow` and `prefer` may end in with libpq too.
-fn check_sslmode(mode: &str) -> Result<(), UrlError> {
-    match mode {
-        "disable" | "allow" | "prefer" => Ok(()),
-        "require" => Err(UrlError::TlsNeeded("require")),
-        "verify-ca" => Err(UrlError::TlsNeeded("verify-ca")),
-        "verify-full" => Err(UrlError::TlsNeeded("verify-full")),
-        _ => Err(UrlError::SslMode),
-    }
+/// The value of a parameter that is one of a few words; in lower case only, as libpq has it.
+fn word<T: Copy>(parameter: &'static str, words: &[(&str, T)], value: &str) -> Result<T, UrlError> {
+    let found = words.iter().find(|(word, _)| *word == value);
+    found.map(|(_, value)| *value).ok_or_else(|| {
+        let known: Vec<_> = words.iter().map(|(word, _)| *word).collect();
+        UrlError::Word { parameter, known: known.join(", ") }
+    })
+}
+
+fn spell<T: PartialEq>(words: &[(&str, T)], value: Option<T>) -> Option<String> {
+    words.iter().find(|(_, known)| Some(known) == value.as_ref()).map(|(word, _)| (*word).to_owned())
 }
 
 fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {
@@ -301,8 +351,11 @@ mod tests {
             "unknown parameter \"aplication_name\"; did you mean \"application_name\"?"
         );
         assert_eq!(error("postgres://a/b?options="), "parameter \"options\" has no value");
-        assert!(error("postgres://a/b?sslmode=require").starts_with("sslmode=require needs TLS"));
-        assert!(error("postgres://a/b?sslmode=on").starts_with("unknown sslmode"));
+        assert!(
+            error("postgres://a/b?sslmode=on").starts_with("unknown sslmode; known are: disable, allow, ")
+        );
+        assert!(error("postgres://a/b?target_session_attrs=x").starts_with("unknown target_session_attrs"));
+        assert!(error("postgres://a/b?sslcertt=x").ends_with("did you mean \"sslcert\"?"));
         assert!(error("postgres://a/b?connect_timeout=soon").starts_with("connect_timeout must"));
         assert!(error("postgres://a%2/b").contains("percent-encoding"));
         assert!(error("postgres://a%00/b").contains("NUL"));
@@ -327,7 +380,12 @@ mod tests {
 
     #[test]
     fn a_redacted_url_reads_as_itself() {
-        for text in ["postgres://u@[::1]:1,%2Ftmp:2/d%20b?options=-c%20a%3Db", "postgres://h/%E2%82%AC"] {
+        for text in [
+            "postgres://u@[::1]:1,%2Ftmp:2/d%20b?options=-c%20a%3Db",
+            "postgres://h/%E2%82%AC",
+            "postgres://h/d?sslmode=verify-ca&sslrootcert=/ca&sslcert=/c&sslkey=/k&sslcrl=/r&channel_binding=require\
+             &sslnegotiation=direct&target_session_attrs=prefer-standby&connect_timeout=3",
+        ] {
             let url = Url::parse(text).unwrap();
             assert_eq!(Url::parse(&url.redacted()).unwrap(), url);
         }

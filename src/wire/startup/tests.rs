@@ -140,9 +140,10 @@ fn f20_replication_is_refused() {
 
 #[test]
 fn f24_another_protocol_is_recognised_by_its_first_byte() {
-    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", b"\x16\x03\x01", b"G"] {
+    for bytes in [&b"GET / HTTP/1.1\r\n"[..], b"SSH-2.0-x", b"\x15\x03\x01", b"G"] {
         assert_eq!(head(bytes), Ok(Head::Alien));
     }
+    assert_eq!(head(b"\x16\x03\x01"), Ok(Head::Tls));
     assert_eq!(head(b""), Ok(Head::More));
     assert_eq!(head(b"\0"), Ok(Head::More));
 }
@@ -184,7 +185,7 @@ proptest! {
         match head(&bytes) {
             Ok(Head::Packet { body, .. }) => prop_assert!(bytes.len() >= HEAD_LEN && body + HEAD_LEN <= MAX_LEN),
             Ok(Head::More) => prop_assert!(bytes.len() < HEAD_LEN),
-            Ok(Head::Alien) => prop_assert!(bytes[0] != 0),
+            Ok(Head::Alien | Head::Tls) => prop_assert!(bytes[0] != 0),
             Err(_) => prop_assert!(bytes.len() >= 4),
         }
     }

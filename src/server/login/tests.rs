@@ -3,21 +3,15 @@
 use tokio::net::UnixStream;
 
 use super::*;
-use crate::server::upstream::AllowedMethods;
+use crate::auth::secret::Secret;
+use crate::server::upstream::{Host, Upstream};
 
 fn upstream() -> Upstream {
-    Upstream {
-        hosts: Vec::new(),
-        database: None,
-        user: None,
-        password: None,
-        parameters: Vec::new(),
-        allowed: AllowedMethods::default(),
-    }
+    Upstream::default()
 }
 
 fn target(upstream: &Upstream) -> Target<'_> {
-    Target { upstream, database: "shop", user: "ann", password: None, profile: &[], minor: 0 }
+    Target { upstream, database: "shop", user: "ann", password: None, profile: &[], minor: 0, tls: None }
 }
 
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
@@ -41,7 +35,9 @@ async fn meet(says: &[u8], target: &Target<'_>) -> Result<Established, ConnectEr
         let _ = theirs.shutdown().await;
         let _ = theirs.read_to_end(&mut Vec::new()).await;
     });
-    let outcome = log_in(ours.into(), target, &Deriver::new(1)).await;
+    let route = Route { host: Host::Unix { directory: "/".into(), port: 1 }, way: None };
+    let line = Line { stream: ours.into(), route, end_point: None };
+    let outcome = log_in(line, target, &Deriver::new(1)).await;
     let outcome = outcome.inspect(|established| assert!(established.stream.peer().to_string() == "unix"));
     if outcome.is_err() {
         server.await.unwrap();
