@@ -43,7 +43,7 @@ pub struct Mark(NonZeroU64);
 pub enum Keep {
     #[default]
     No,
-    /// While nobody else needs it; one client of the pool may keep one all the same.
+    /// While nobody else needs it; a few clients of the pool may keep one all the same.
     IfIdle,
     /// The pool has rather another one for others.
     Yes,

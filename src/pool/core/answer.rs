@@ -32,7 +32,7 @@ pub struct Held<S> {
 #[derive(Debug)]
 pub struct Pin<W> {
     pub reason: &'static str,
-    /// Whether the pool may have another server in its place, however many others it has so.
+    /// Whether the pool may have another server in its place even if it has more than a few so.
     pub is_replaced: bool,
     /// Its client can do without it, and is woken so when somebody waits to whom nothing else can be given.
     pub yields: Option<W>,

@@ -253,7 +253,8 @@ impl<S, W: Clone> Core<S, W> {
     pub(super) fn exempt_pinned(&mut self, now: Instant) {
         for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
             let Some(pin) = &slot.pin else { continue };
-            if self.exempt < self.settings.pinned_servers && (pin.is_replaced || self.exempt == 0) {
+            let limit = if pin.is_replaced { u32::MAX } else { FEW };
+            if self.exempt < self.settings.pinned_servers.min(limit) {
                 slot.exempt = true;
                 self.exempt += 1;
             }
@@ -272,6 +273,9 @@ impl<S, W: Clone> Core<S, W> {
         self.health.got().map_or(self.settings.size, |got| got.min(self.settings.size))
     }
 }
+
+/// Exempt servers up to which a pin needs no reason to be replaced.
+const FEW: u32 = 4;
 
 /// For whom a server is opened.
 #[derive(Clone, Copy)]
