@@ -23,6 +23,8 @@ fn page() -> String {
         wait_buckets: [1; 19],
         wait_total: Duration::from_millis(1234),
         oldest_wait: Duration::from_micros(250),
+        pins: vec![("advisory_lock", 1)],
+        pins_begun: vec![("advisory_lock", 2)],
         ..PoolSnapshot::default()
     };
     let pools = [pool("app"), pool("quo\"te\\ new\nline \x1b[31m {x=\"y\"} 1")];

@@ -1,11 +1,12 @@
 //! What all clients share: who may come in, where databases are, and the pools behind them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::RandomState;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use dashmap::DashMap;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +29,7 @@ use crate::server::open::Source;
 use crate::server::pools::Pools;
 use crate::server::upstream::{Host, Upstream};
 use crate::session::exchange::{Limits, Shared};
+use crate::session::pins::Reason;
 use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
@@ -105,8 +107,23 @@ pub struct Home {
     pub catalog: Arc<Catalog>,
     pub mode: Mode,
     pub vacate: Arc<Notify>,
+    pub pins_told: PinsTold,
     pub deadlines: Deadlines,
     pub counters: Arc<Counters>,
+}
+
+/// Which pins the log has told of.
+#[derive(Debug, Default)]
+pub struct PinsTold(Mutex<HashSet<(Reason, Box<str>)>>);
+
+/// Applications name themselves, so there may be any number of them.
+const MOST_TOLD: usize = 256;
+
+impl PinsTold {
+    pub(super) fn is_news(&self, reason: Reason, application: &str) -> bool {
+        let mut told = self.0.lock();
+        told.len() < MOST_TOLD && told.insert((reason, application.into()))
+    }
 }
 
 impl Home {
@@ -178,7 +195,19 @@ impl House {
             (self.vacate.clone(), self.deadlines.clone(), self.counters.clone());
         let limit = self.limits.client_notifications as usize;
         let listener = Listener::new(pool.clone(), shared.settings.plain().clone(), limit, counters.clone());
-        Arc::new(Home { pool, shared, known, listener, catalog, mode, vacate, deadlines, counters })
+        let pins_told = PinsTold::default();
+        Arc::new(Home {
+            pool,
+            shared,
+            known,
+            listener,
+            catalog,
+            mode,
+            vacate,
+            pins_told,
+            deadlines,
+            counters,
+        })
     }
 
     fn source(

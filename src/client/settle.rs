@@ -222,7 +222,7 @@ impl Client {
         match hold {
             Some(Hold::Needed(Reason::Listen)) => self.pin_for_channels(lease),
             Some(Hold::Needed(reason)) => {
-                tracing::info!(%reason, pool = %self.home.name(), "a client keeps its server");
+                self.log_pin(reason);
                 lease.pin(Pin::needed(reason.as_str()));
             }
             Some(Hold::Convenient(keep)) => lease.pin(Pin {
@@ -231,6 +231,15 @@ impl Client {
                 yields: self.card.waker(),
             }),
             None => lease.unpin(),
+        }
+    }
+
+    /// Once for each reason and application.
+    fn log_pin(&self, reason: Reason) {
+        let application = self.state.told.get(APPLICATION_NAME).unwrap_or_default();
+        if self.home.pins_told.is_news(reason, application) {
+            let (pool, hint) = (self.home.name(), reason.hint());
+            tracing::info!(%reason, application, %pool, hint, "a client keeps its server beyond its transaction");
         }
     }
 

@@ -31,6 +31,16 @@ pub static POOLS: &[Family<PoolSnapshot>] = &[
             ]
         }),
     ),
+    Family::gauge(
+        "pgweir_pool_pins",
+        "Servers pinned to a client now, by reason.",
+        By("reason", |p| counts(&p.pins)),
+    ),
+    Family::counter(
+        "pgweir_pool_pins_total",
+        "Times that a server was pinned to a client, by reason.",
+        By("reason", |p| counts(&p.pins_begun)),
+    ),
     Family::gauge("pgweir_pool_clients", "Logged-in clients of the pool.", One(|p| count(p.clients))),
     Family::gauge(
         "pgweir_pool_clients_waiting",
@@ -111,4 +121,8 @@ pub static POOLS: &[Family<PoolSnapshot>] = &[
 
 fn count(n: u32) -> Value {
     Count(n.into())
+}
+
+fn counts(by_reason: &[(&'static str, u64)]) -> Vec<(&'static str, Value)> {
+    by_reason.iter().map(|&(reason, count)| (reason, Count(count))).collect()
 }

@@ -24,10 +24,11 @@
 //! - every ticket is answered by its deadline.
 
 mod answer;
+mod pins;
 mod supply;
 mod time;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use slab::Slab;
@@ -61,6 +62,8 @@ pub struct Core<S, W> {
     queue: Queue<Held<S>, W>,
     /// Pinned servers that don't count against `size`.
     exempt: u32,
+    /// Pins that ever were, by reason.
+    pins: BTreeMap<&'static str, u64>,
     /// The server that is being closed for its age: one at a time.
     retiring: Option<ServerId>,
     /// A place under the ceilings was asked for and not given.
@@ -131,6 +134,7 @@ impl<S, W: Clone> Core<S, W> {
             idle: IdleServers::new(),
             queue: Queue::new(),
             exempt: 0,
+            pins: BTreeMap::new(),
             retiring: None,
             hungry: false,
             habit: None,
@@ -205,31 +209,6 @@ impl<S, W: Clone> Core<S, W> {
     /// Books what was done with a server that stays lent.
     pub fn tally(&mut self, tally: Tally) {
         self.accounts.add(tally);
-    }
-
-    /// Its session holds something of its client's. While there are no more than `pinned_servers` of these, the
-    /// pool may have another server instead. A further pin takes the place of the one before.
-    pub fn pin(&mut self, now: Instant, held: &Held<S>, pin: Pin<W>) {
-        self.enter(now, held.id(), State::Pinned);
-        self.slot(held.id()).pin = Some(pin);
-        self.exempt_pinned(now);
-        self.plan(now);
-    }
-
-    /// Whether somebody waits who could use a server whose pin [yields](Pin::yields).
-    pub fn is_asked_back(&self, held: &Held<S>) -> bool {
-        self.slots[held.id().slot as usize].asked_back
-    }
-
-    pub fn unpin(&mut self, now: Instant, held: &Held<S>) {
-        self.enter(now, held.id(), State::Active);
-        let slot = self.slot(held.id());
-        slot.pin = None;
-        slot.asked_back = false;
-        if std::mem::take(&mut slot.exempt) {
-            self.exempt -= 1;
-            self.exempt_pinned(now);
-        }
     }
 
     /// A lent server is not coming back: it is the caller's to close, and then [`Self::gone`].

@@ -28,6 +28,8 @@ pub struct PoolSnapshot {
     pub clients: u32,
     pub waiting: u32,
     pub oldest_wait: Duration,
+    /// Pinned servers by reason.
+    pub pins: Vec<(&'static str, u64)>,
     // -- counters
     pub checkouts: u64,
     /// Checkouts that had to wait.
@@ -45,6 +47,8 @@ pub struct PoolSnapshot {
     pub connects: u64,
     pub connect_failures: u64,
     pub servers_closed: u64,
+    /// Pins by reason.
+    pub pins_begun: Vec<(&'static str, u64)>,
     /// Time that servers spent idle, summed over servers.
     pub idle_time: Duration,
     /// Time that servers spent lent out, pinned ones apart; summed over servers.

@@ -79,6 +79,27 @@ impl Reason {
     }
 }
 
+impl Reason {
+    /// How an application does without the pin.
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::AdvisoryLock => "pg_advisory_xact_lock() ends with its transaction, and so needs no pin",
+            Self::Listen => "listeners that rest share a connection; this one can't have a place there now",
+            Self::HeldCursor => "close WITH HOLD cursors early, or read within the transaction",
+            Self::SqlPrepare => "statements that the driver prepares by protocol need no pin",
+            Self::TemporaryObject => "ON COMMIT DROP, or DROP it as soon as it isn't needed any more",
+            Self::TemporarySlot => "drop the slot as soon as it isn't needed any more",
+            Self::Seed => "a seed can't be moved nor cleared: the server ends with its client",
+            Self::Library => "preload the library (session_preload_libraries), so that nobody has to LOAD it",
+            Self::ExternalConnection => "close named dblink connections early, or don't name them",
+            Self::ReplicationOrigin | Self::Backup => "use a direct connection for this",
+            Self::PlGlobals => "globals of PL/Python, PL/Perl or PL/Tcl can't be moved nor cleared",
+            Self::Unknown => "PostgreSQL couldn't be asked for the session's state; it is asked again",
+            Self::Sequence => "INSERT … RETURNING gives the value at once",
+        }
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

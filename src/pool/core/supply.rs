@@ -85,7 +85,9 @@ impl<S, W: Clone> Core<S, W> {
         {
             if !self.has_room(now, need) {
                 self.make_room(now, need);
-                self.ask_back(need);
+                if let Need::Client(profile) = need {
+                    self.ask_back(profile);
+                }
                 break;
             }
             if let Need::Minimum(_) = need {
@@ -165,24 +167,6 @@ impl<S, W: Clone> Core<S, W> {
         }
     }
 
-    /// Wakes clients who keep a server that they can do without, as many as others wait without a prospect.
-    fn ask_back(&mut self, need: Need) {
-        let waiting = match need {
-            Need::Client(profile) => {
-                self.queue.lines().find(|(line, _)| *line == profile).map_or(0, |(_, n)| n)
-            }
-            Need::Minimum(_) => 0,
-        };
-        let Self { slots, wakes, .. } = self;
-        let asked = slots.iter().filter(|(_, slot)| slot.asked_back).count();
-        let wanted = (waiting as usize).saturating_sub(asked);
-        let yielding = slots.iter_mut().filter_map(|(_, slot)| {
-            let waker = slot.pin.as_ref()?.yields.clone()?;
-            (!std::mem::replace(&mut slot.asked_back, true)).then_some(waker)
-        });
-        wakes.extend(yielding.take(wanted));
-    }
-
     fn open(&mut self, now: Instant, profile: ProfileId) {
         let serial = self.serial;
         self.serial = self.serial.wrapping_add(1);
@@ -249,19 +233,6 @@ impl<S, W: Clone> Core<S, W> {
         self.connecting.iter().filter(|connecting| **connecting == profile).count() as u32
     }
 
-    /// Lets as many pinned servers as allowed not count against `size`.
-    pub(super) fn exempt_pinned(&mut self, now: Instant) {
-        for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
-            let Some(pin) = &slot.pin else { continue };
-            let limit = if pin.is_replaced { u32::MAX } else { FEW };
-            if self.exempt < self.settings.pinned_servers.min(limit) {
-                slot.exempt = true;
-                self.exempt += 1;
-            }
-        }
-        self.recount(now);
-    }
-
     /// Tells the accounts what "full" means now.
     pub(super) fn recount(&mut self, now: Instant) {
         let capacity = Capacity { target: self.target(), exempt: self.exempt };
@@ -273,9 +244,6 @@ impl<S, W: Clone> Core<S, W> {
         self.health.got().map_or(self.settings.size, |got| got.min(self.settings.size))
     }
 }
-
-/// Exempt servers up to which a pin needs no reason to be replaced.
-const FEW: u32 = 4;
 
 /// For whom a server is opened.
 #[derive(Clone, Copy)]

@@ -101,17 +101,14 @@ impl<S, W: Clone> Core<S, W> {
             size: self.target(),
             reserve_size: self.settings.reserve_size,
             queue_limit: self.settings.queue_limit,
+            pins: self.pins_by_reason(),
+            pins_begun: self.pins.iter().map(|(reason, count)| (*reason, *count)).collect(),
             oldest_wait: self
                 .queue
                 .oldest_since()
                 .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
             ..self.accounts.snapshot(now)
         }
-    }
-
-    /// Why lent servers are pinned, each by one reason.
-    pub fn pins(&self) -> impl Iterator<Item = &'static str> {
-        self.slots.iter().filter_map(|(_, slot)| slot.pin.as_ref().map(|pin| pin.reason))
     }
 
     /// Ages and needs, after something has ended or begun.
