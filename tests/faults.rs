@@ -27,6 +27,8 @@ mod network;
 mod pins;
 #[path = "faults/process.rs"]
 mod process;
+#[path = "faults/sequences.rs"]
+mod sequences;
 #[path = "faults/servers.rs"]
 mod servers;
 #[path = "faults/state.rs"]

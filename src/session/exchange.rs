@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::client::ClientState;
 use super::replies::{About, Awaits, Fate, Mismatch, Slot, Undo};
 use super::segments::Segments;
-use super::sequences::{By, Sequences};
+use super::sequences::Sequences;
 use super::server::{Ledger, Tx};
 use super::settings::Interner;
 use super::statements::shared::{Reading, Registry, Stamp, Statement, StatementId};
@@ -21,6 +21,7 @@ use crate::catalog::{Epochs, Lexicon, Moment};
 use crate::sql::{Effects, Extent, analyse};
 use crate::wire::lane::Lane;
 use crate::wire::sqlstate::SqlState;
+use crate::wire::tag::frontend as f;
 use crate::wire::write;
 
 /// What all exchanges of a pool share.
@@ -151,6 +152,19 @@ impl Exchange<'_> {
         }
     }
 
+    /// The fate of messages of ours in front of a Query: they must not make the server skip it, so they end with a Sync
+    /// of their own ([`Self::front_ends`]). In an unfinished batch a Sync would commit what the client has sent so far.
+    pub(super) fn front_begins(&self) -> Fate {
+        if self.server.unsynced { Fate::Swallow } else { Fate::Hide }
+    }
+
+    pub(super) fn front_ends(&mut self, fate: &Fate) {
+        if *fate == Fate::Hide && self.server.unsynced {
+            write::bare(self.up.out(), f::SYNC);
+            self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
+        }
+    }
+
     pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
         write::close_statement(self.up.out(), &id.server_name());
         self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
@@ -174,20 +188,26 @@ impl Exchange<'_> {
         Reading { analysis, dialect, moment: edition.moment }
     }
 
-    /// Notes what a statement may do that is about to be run.
-    pub(super) fn touch_statement(&mut self, statement: &Statement) {
+    /// Notes what a statement may do that is about to be run; `fate` is that of messages of ours in front.
+    pub(super) fn touch_statement(&mut self, statement: &Statement, fate: &Fate) {
         let (effects, moment) = match self.shared.limits.track_state {
             true => statement.effects(&self.shared.lexicon),
             false => (statement.analysis.effects, Moment::NEVER),
         };
-        self.touch_by_text(effects, &statement.analysis.names, moment, By::Bind);
+        self.touch_by_text(effects, &statement.analysis.names, moment, fate);
     }
 
     /// Notes what a text may do that is about to be sent.
-    pub(super) fn touch_by_text(&mut self, effects: Effects, names: &[Box<str>], moment: Moment, by: By) {
+    pub(super) fn touch_by_text(
+        &mut self,
+        effects: Effects,
+        names: &[Box<str>],
+        moment: Moment,
+        fate: &Fate,
+    ) {
+        self.mind_sequences(effects, fate);
         self.client.touch.add(effects, names, moment);
         self.note_change();
-        self.mind_sequences(effects, by);
     }
 
     pub(super) fn touch(&mut self, effects: Effects) {

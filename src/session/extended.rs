@@ -158,7 +158,7 @@ impl Exchange<'_> {
                     Ensured::Asked => return Ok(Judged::Waits),
                     Ensured::Changed => return self.plan_changed(total),
                 };
-                self.touch_statement(&held.statement);
+                self.touch_statement(&held.statement, &Fate::Swallow);
                 self.bound(&portal, Some(&held.statement));
                 self.rebind(&portal, &id.server_name(), names, total);
                 self.sent_about(Awaits::Bind, id, name);
@@ -193,7 +193,7 @@ impl Exchange<'_> {
             Ensured::Changed => return self.plan_changed(total),
         }
         if let Some(statement) = &statement {
-            self.touch_statement(statement);
+            self.touch_statement(statement, &Fate::Swallow);
         }
         self.bound(portal, statement.as_ref());
         self.up.forward(total);

@@ -14,7 +14,6 @@ use super::requests::{query_text, whole};
 use super::statements::client::Held;
 use super::statements::shared::{PREFIX, Reading, Statement, StatementId};
 use crate::sql::{Analysis, Effects, Renamed, StatementRef, Use, rename_statements};
-use crate::wire::tag::frontend as f;
 use crate::wire::write;
 
 /// Whether a text is about prepared statements, so that names must be certain when it is judged.
@@ -89,12 +88,9 @@ impl Exchange<'_> {
         about(meanings, renamed)
     }
 
-    /// Our Parse in front of a Query must not make the server skip it, so it ends with a Sync of its own; and
-    /// its failure would only be in the way, since the text itself finds out what is missing. In an unfinished
-    /// batch a Sync would commit what the client has sent so far.
+    /// A failure of our Parse would only be in the way, since the text itself finds out what is missing.
     fn send_referenced(&mut self, analysis: &Analysis, meanings: &[Meaning]) {
-        let in_batch = self.server.unsynced;
-        let fate = if in_batch { Fate::Swallow } else { Fate::Hide };
+        let fate = self.front_begins();
         self.ensure_executed(meanings, &fate);
         for meaning in meanings.iter().filter(|meaning| meaning.id.is_scratch()) {
             match &meaning.held {
@@ -106,16 +102,13 @@ impl Exchange<'_> {
                 _ => self.parse_scratch(meaning.id, fate.clone()),
             }
         }
-        if self.server.unsynced && !in_batch {
-            write::bare(self.up.out(), f::SYNC);
-            self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
-        }
+        self.front_ends(&fate);
     }
 
     fn ensure_executed(&mut self, meanings: &[Meaning], fate: &Fate) {
         for Meaning { id, held, .. } in meanings {
             if let Some(held) = held.as_ref().filter(|_| !id.is_scratch()) {
-                self.touch_statement(&held.statement);
+                self.touch_statement(&held.statement, fate);
                 self.ensure(&held.statement, held.stamp, fate.clone());
             }
         }

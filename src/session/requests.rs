@@ -3,7 +3,6 @@
 use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
-use super::sequences::By;
 use super::statements::server::Unnamed;
 use super::statements::shared::Reading;
 use crate::sql::{Effects, Extent};
@@ -67,12 +66,15 @@ impl Exchange<'_> {
 
     /// The function is a number to us: it may do anything.
     fn function_call(&mut self) -> Result<Judged, Fault> {
-        let judged = self.pass(Awaits::FunctionCall)?;
-        if judged == Judged::Moved {
-            self.work.queries += 1;
-            self.touch(Effects::OPAQUE);
+        if whole(self.up).is_none() {
+            return Ok(Judged::NeedsMore);
         }
-        Ok(judged)
+        let fate = self.front_begins();
+        self.mind_sequences(Effects::OPAQUE, &fate);
+        self.front_ends(&fate);
+        self.touch(Effects::OPAQUE);
+        self.work.queries += 1;
+        self.pass(Awaits::FunctionCall)
     }
 
     /// Copy data may come long after the copy failed; then it is nobody's.
@@ -101,7 +103,12 @@ impl Exchange<'_> {
         if names::are_meant_by(&analysis) && !self.server.replies.names_are_certain() {
             return Ok(Judged::Waits);
         }
-        self.touch_by_text(analysis.effects, &analysis.names, moment, By::Query);
+        if self.is_exposed(analysis.effects) {
+            return Err(Fault::Unsupported("currval or lastval in a text that ends a failed transaction"));
+        }
+        let fate = self.front_begins();
+        self.touch_by_text(analysis.effects, &analysis.names, moment, &fate);
+        self.front_ends(&fate);
         let about = if is_whole && !analysis.statements.is_empty() {
             self.query_with_names_of_servers(total, &analysis)
         } else {

@@ -1,18 +1,19 @@
 //! `currval` and `lastval`: what a session's sequences gave it before, which can't be moved nor asked for.
 //!
-//! A server whose sequences were used bears the mark of the client that did it last. A client that reads finds its own
-//! values, or PostgreSQL's "not yet defined": if the mark isn't its own, `DISCARD SEQUENCES` goes in front. So the values
-//! of another client are never seen; that its own aren't lost is up to a pin, where it matters ([`Sequences`]).
+//! A server whose sequences were used bears the mark of the client that did it last. Whoever may read on a server with
+//! another mark has `DISCARD SEQUENCES` in front, so that it hears PostgreSQL's "not yet defined" and never a value of
+//! another client. A client that uses a sequence where another did takes the server over in the same way while the pool's
+//! clients may rely on such values ([`Sequences`]), or else leaves it to nobody.
 //!
-//! Depends on `exchange` for the messages. Invariant: no mark is given twice.
+//! Depends on `exchange` for the messages. Invariant: a server with a client's mark has no value of another client.
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::exchange::Exchange;
 use super::replies::{Awaits, Fate, Undo};
+use super::server::Tx;
 use crate::sql::Effects;
-use crate::wire::tag::frontend as f;
 use crate::wire::write;
 
 /// Whether the clients of a pool rely on values from an earlier transaction.
@@ -38,6 +39,11 @@ pub struct Sequences {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark(NonZeroU64);
 
+impl Mark {
+    /// Of a server whose values are no client's, or of several.
+    pub const NOBODYS: Self = Self(NonZeroU64::MAX);
+}
+
 /// How much a server with a client's values is worth to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Keep {
@@ -53,6 +59,8 @@ pub enum Keep {
 const LEARNING: u64 = 100;
 /// What may use a sequence: any INSERT, for its columns may have defaults.
 const USES: Effects = Effects::SEQ_WRITE.or(Effects::COPY);
+/// What may use or read one; a text that isn't read to its end may do either.
+const CONCERNED: Effects = USES.or(Effects::SEQ_READ).or(Effects::OPAQUE);
 
 impl Sequences {
     pub fn new(reliance: Reliance) -> Self {
@@ -71,6 +79,13 @@ impl Sequences {
         }
     }
 
+    /// A client asks for what it was given in an earlier transaction.
+    fn note_reader(&self) {
+        if !self.read.load(Ordering::Relaxed) {
+            self.read.store(true, Ordering::Relaxed);
+        }
+    }
+
     fn mark(&self) -> Mark {
         let last = self.marks.fetch_add(1, Ordering::Relaxed);
         Mark(NonZeroU64::MIN.saturating_add(last))
@@ -81,49 +96,58 @@ impl Sequences {
 const NAME: &[u8] = b"_pgweir_sequences";
 const DEFINITION: &[u8] = b"DISCARD SEQUENCES\0\0\0";
 
-/// By which protocol the text comes that is about to be sent.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum By {
-    Query,
-    Bind,
-}
-
 impl Exchange<'_> {
-    /// To be called before a text with these effects is written for the server.
-    pub(super) fn mind_sequences(&mut self, effects: Effects, by: By) {
-        if !effects.intersects(USES.or(Effects::SEQ_READ)) || !self.shared.limits.track_state {
+    /// To be called before a text with these effects is written for the server, and before they are noted. `fate` is that of
+    /// messages of ours in front of the text.
+    pub(super) fn mind_sequences(&mut self, effects: Effects, fate: &Fate) {
+        if !effects.intersects(CONCERNED) || !self.shared.limits.track_state {
             return;
         }
-        if effects.contains(Effects::SEQ_READ) {
-            self.shared.sequences.read.store(true, Ordering::Relaxed);
-            if self.server.sequences.is_some() && self.server.sequences != self.client.sequences {
-                self.discard_sequences(by);
+        let (uses, reads) = (effects.intersects(USES), effects.contains(Effects::SEQ_READ));
+        if reads && !(effects | self.client.touch.effects).intersects(USES) {
+            self.shared.sequences.note_reader();
+        }
+        let keeps = self.shared.sequences.keep(USES) != Keep::No;
+        if self.is_of_others() {
+            match reads || effects.contains(Effects::OPAQUE) || keeps {
+                true => self.discard_sequences(fate),
+                false => return self.server.sequences = Some(Mark::NOBODYS),
             }
         }
-        if effects.intersects(USES) {
-            let mark = self.shared.sequences.mark();
-            (self.server.sequences, self.client.sequences) = (Some(mark), Some(mark));
+        if uses {
+            let mark = if keeps { self.shared.sequences.mark() } else { Mark::NOBODYS };
+            self.server.sequences = Some(mark);
+            self.client.sequences = keeps.then_some(mark);
         }
     }
 
-    /// In front of a Query it must not fail, so that it has a Sync of its own; within a batch, or a failed transaction,
-    /// what fails here would fail in any case.
-    fn discard_sequences(&mut self, by: By) {
-        let alone = by == By::Query && !self.server.unsynced;
-        let fate = if alone { Fate::Hide } else { Fate::Swallow };
+    /// Whether the server may have values of other clients.
+    fn is_of_others(&self) -> bool {
+        self.server.sequences.is_some()
+            && (self.server.sequences != self.client.sequences
+                || self.server.sequences == Some(Mark::NOBODYS))
+    }
+
+    /// Whether a Query with these effects could read values of others: what a failed transaction doesn't run can't be
+    /// put in front of a text that ends it.
+    pub(super) fn is_exposed(&self, effects: Effects) -> bool {
+        self.server.tx == Tx::Failed
+            && effects.contains(Effects::SEQ_READ)
+            && self.shared.limits.track_state
+            && self.is_of_others()
+    }
+
+    fn discard_sequences(&mut self, fate: &Fate) {
         let out = self.up.out();
         write::close_statement(out, NAME);
         write::parse(out, NAME, DEFINITION);
         write::close_portal(out, NAME);
         write::bind_nothing(out, NAME, NAME);
         write::execute(out, NAME);
-        for awaits in [Awaits::Close, Awaits::Parse, Awaits::Close, Awaits::Bind, Awaits::Execute] {
+        for awaits in [Awaits::Close, Awaits::Parse, Awaits::Close, Awaits::Bind] {
             self.sent(awaits, fate.clone(), Undo::Nothing);
         }
-        if alone {
-            write::bare(self.up.out(), f::SYNC);
-            self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
-        }
+        self.sent(Awaits::Execute, fate.clone(), Undo::SequencesDiscarded);
         self.server.sequences = None;
     }
 }
@@ -143,7 +167,7 @@ mod tests {
         assert_eq!(sequences.keep(Effects::SEQ_WRITE), Keep::IfIdle);
         sequences.mark();
         assert_eq!(sequences.keep(Effects::SEQ_WRITE), Keep::No);
-        sequences.read.store(true, Ordering::Relaxed);
+        sequences.note_reader();
         assert_eq!(sequences.keep(Effects::COPY), Keep::Yes);
     }
 
@@ -151,7 +175,7 @@ mod tests {
     fn what_is_said_counts_more_than_what_is_seen() {
         assert_eq!(Sequences::new(Reliance::Always).keep(Effects::SEQ_WRITE), Keep::Yes);
         let never = Sequences::new(Reliance::Never);
-        never.read.store(true, Ordering::Relaxed);
+        never.note_reader();
         assert_eq!(never.keep(Effects::SEQ_WRITE), Keep::No);
     }
 

@@ -64,6 +64,8 @@ pub enum Undo {
     },
     /// The server's copy was closed.
     CopyClosed(StatementId),
+    /// What the server's sequences gave was forgotten.
+    SequencesDiscarded,
     /// The client's name was closed.
     NameClosed {
         name: Arc<[u8]>,
@@ -85,7 +87,11 @@ impl Undo {
             Self::Parsed { name, .. } => name.is_some(),
             Self::NameClosed { .. } | Self::Deallocating(_) | Self::DeallocatingAll(_) => true,
             Self::Both(both) => both.0.is_of_names() || both.1.is_of_names(),
-            Self::Nothing | Self::Unnamed { .. } | Self::CopyClosed(_) | Self::Asked { .. } => false,
+            Self::Nothing
+            | Self::Unnamed { .. }
+            | Self::CopyClosed(_)
+            | Self::SequencesDiscarded
+            | Self::Asked { .. } => false,
         }
     }
 

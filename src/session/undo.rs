@@ -5,6 +5,7 @@
 
 use super::exchange::Exchange;
 use super::replies::{Awaits, Slot, Undo};
+use super::sequences::Mark;
 use super::statements::client::Held;
 use super::statements::server::{Rows, Unnamed};
 
@@ -56,6 +57,7 @@ impl Exchange<'_> {
             }
             Undo::Asked { id, unnamed } => self.server.statements.set_rows(id, unnamed, Rows::Unknown),
             Undo::CopyClosed(id) => self.server.statements.doubt(id),
+            Undo::SequencesDiscarded => self.server.sequences = Some(Mark::NOBODYS),
             Undo::NameClosed { name, held } => self.client.statements.insert(name, held),
             Undo::Deallocating(dropped) => {
                 for (name, held) in dropped.into_iter().rev() {
