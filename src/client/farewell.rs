@@ -259,6 +259,9 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
         return lease.close();
     }
     lease.ledger.change = None;
+    if touched && lease.began_otherwise {
+        return lease.close();
+    }
     if touched || lease.ledger.settings.is_none() {
         if lease.ask("DISCARD ALL").await.is_err() {
             return lease.close();

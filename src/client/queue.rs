@@ -9,11 +9,14 @@ use super::duplex::End;
 use super::house::Home;
 use super::relay::Client;
 use super::transfer::poll_read;
+use crate::pool::accounts::Tally;
 use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::server::lend::Checkout;
+use crate::session::clean;
+use crate::session::statements::client::Held;
 use crate::wire::fault::Fault;
 use crate::wire::write;
 
@@ -62,32 +65,51 @@ impl Client {
     }
 
     /// Whether a server that was just lent is as the client left its last one.
-    pub(super) fn fits(&mut self, lease: &Lease) -> bool {
+    pub(super) fn fits(&mut self, lease: &mut Lease) -> bool {
         self.last = Some(lease.id());
+        if self.speaks_otherwise
+            && !lease.has(self.state.statements.in_other_dialects(self.state.settings.dialect))
+        {
+            return false;
+        }
         let there = lease.ledger.settings.as_ref();
         self.subscription.is_none()
-            && !self.speaks_otherwise
             && there.is_some_and(|there| there.id == self.state.settings.id)
             && lease.ledger.params.same_as(&self.state.told)
     }
 
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
-    /// listens. A server that can't be made so is not used.
-    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
-        self.restore(&mut lease).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
+    /// listens. A server that can't be made so is not used. `None`: it was lost, and another one may do.
+    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Option<Lease>, Fault> {
+        match self.restore(&mut lease).await {
+            Ok(()) => {}
+            Err(error) if error.is_harmless() => {
+                if let Ok(clean) = clean::prove(&lease.ledger, true) {
+                    lease.release(clean, Tally::default());
+                }
+                return Err(Fault::ReplayFailed(error.to_string()));
+            }
+            Err(_) => {
+                lease.close();
+                return Ok(None);
+            }
+        }
         if !lease.ledger.params.same_as(&self.state.told) {
             self.tell_params(&lease);
         }
         self.recall(&mut lease).await?;
-        Ok(lease)
+        Ok(Some(lease))
     }
 
     async fn restore(&mut self, lease: &mut Lease) -> Result<(), AskError> {
+        let settings = &self.state.settings;
         if self.speaks_otherwise {
-            let held = self.state.statements.in_other_dialects(self.state.settings.dialect);
-            lease.bring(held.cloned().collect()).await?;
+            let mut held: Vec<_> =
+                self.state.statements.in_other_dialects(settings.dialect).cloned().collect();
+            held.sort_by_key(Held::dialect);
+            lease.bring(held, settings, &self.home.shared.settings).await?;
         }
-        lease.restore(&self.state.settings).await
+        lease.restore(settings).await
     }
 
     /// The client hears what is otherwise on this server than it was told.

@@ -34,6 +34,9 @@ use crate::wire::tag::frontend as f;
 
 type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
+/// Servers that may be lost while they are made ready for a request.
+const SERVERS_TRIED: u32 = 3;
+
 pub(super) struct Client {
     pub stream: Stream,
     pub half_open: HalfOpen,
@@ -95,12 +98,8 @@ impl Client {
             poll_fn(|cx| self.poll_request(cx)).await?;
             let news = match self.bad_news.take() {
                 Some(news) => *news,
-                None => match self.checkout().await? {
-                    Ok(lease) if self.fits(&lease) => return Ok(lease),
-                    Ok(lease) => match self.prepare_boxed(lease).await {
-                        Ok(lease) => return Ok(lease),
-                        Err(fault) => fault,
-                    },
+                None => match self.own_server().await? {
+                    Ok(lease) => return Ok(lease),
                     Err(fault) => fault,
                 },
             };
@@ -108,9 +107,29 @@ impl Client {
         }
     }
 
+    /// A server that is as the client left its last one.
+    async fn own_server(&mut self) -> Result<Result<Lease, Fault>, End> {
+        for _ in 0..SERVERS_TRIED {
+            let mut lease = match self.checkout().await? {
+                Ok(lease) => lease,
+                Err(fault) => return Ok(Err(fault)),
+            };
+            if self.fits(&mut lease) {
+                return Ok(Ok(lease));
+            }
+            match self.prepare_boxed(lease).await {
+                Ok(Some(lease)) => return Ok(Ok(lease)),
+                // It was lost. Nothing of the client's had been sent.
+                Ok(None) => {}
+                Err(fault) => return Ok(Err(fault)),
+            }
+        }
+        Ok(Err(Fault::ReplayFailed("servers are lost".to_owned())))
+    }
+
     // What is rare is boxed, so that it takes no room in the future of a client at rest.
 
-    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Lease, Fault>> {
+    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, Fault>> {
         Box::pin(self.prepare(lease))
     }
 

@@ -43,6 +43,9 @@ impl Client {
     /// `lingered`: the client has paused since.
     pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
+        // RESET ALL gave such a session other values than its client began with, and nothing says which.
+        let began_anew = lease.began_otherwise
+            && self.state.touch.effects.intersects(Effects::GUC_ALL.or(Effects::DISCARD_ALL));
         if self.home.shared.limits.track_state {
             // Signs, not the mere doubt whether a text has some.
             let touched = self.state.touch.needs_settling();
@@ -61,6 +64,10 @@ impl Client {
             append_readdressed(self.working().down.out(), &notifications, pid, told);
             lease.tally(self.tally());
             return Ok(Some(lease));
+        }
+        if began_anew {
+            lease.close();
+            return Ok(None);
         }
         if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
             && lease.restore(&resting).await.is_err()
@@ -133,12 +140,7 @@ impl Client {
         };
         self.state.pins.stick(touch.effects);
         if !questions.is_empty() {
-            match self.ask_and_learn(lease, &questions).await {
-                Ok(()) => {}
-                // The client's own statement_timeout, perhaps; the next settling asks again.
-                Err(error) if error.is_harmless() => self.state.pins.unknown = true,
-                Err(error) => return Err(error),
-            }
+            self.ask_and_learn(lease, &questions).await?;
         }
         self.state.touch.clear();
         self.pin_or_unpin(lease, held);
@@ -177,9 +179,23 @@ impl Client {
     }
 
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
-        let answers = ask(lease, questions).await?;
-        self.take_answers(lease, questions, &answers);
-        self.keep_application_name(lease).await
+        let mut answers = ask(lease, questions).await;
+        if answers.as_ref().is_err_and(AskError::is_harmless) {
+            // A hidden DEALLOCATE ALL took our statements, perhaps, or the client's own statement_timeout struck.
+            answers = ask(lease, questions).await;
+        }
+        match answers {
+            Ok(answers) => {
+                self.take_answers(lease, questions, &answers);
+                self.keep_application_name(lease).await
+            }
+            Err(error) if error.is_harmless() => {
+                // The next settling asks again.
+                self.state.pins.unknown = true;
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {

@@ -5,13 +5,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 
 use super::ask::AskError;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
 use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
+use super::lend::Backend;
 use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
@@ -62,9 +63,16 @@ impl Source {
         let established =
             self.connector.connect(&target, deadline).await.map_err(|error| open_error(&error))?;
         let mut connection = Box::new(self.connection(established));
-        let mut beginning = match self.shared.limits.track_state {
-            true => self.beginning(&mut connection, profile.id).await?,
-            false => Beginning::default(),
+        let learned = match self.shared.limits.track_state {
+            true => timeout_at(deadline, self.beginning(&mut connection, profile.id)).await,
+            false => Ok(Ok(Beginning::default())),
+        };
+        let mut beginning = match learned.unwrap_or(Err(AskError::Timeout(self.connect_timeout))) {
+            Ok(beginning) => beginning,
+            Err(error) => {
+                connection.close().await;
+                return Err(unread(&error));
+            }
         };
         connection.baseline = beginning.baseline.clone();
         beginning.params = connection.ledger.params.clone();
@@ -89,6 +97,7 @@ impl Source {
             connector: self.connector.clone(),
             notifications: Vec::new(),
             baseline: Arc::default(),
+            began_otherwise: false,
             login_user,
         }
     }
@@ -98,13 +107,13 @@ impl Source {
         &self,
         connection: &mut Connection,
         profile: ProfileId,
-    ) -> Result<Beginning, OpenError> {
-        let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await.map_err(unread)?;
+    ) -> Result<Beginning, AskError> {
+        let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await?;
         let known = self.known.beginning(profile);
         if let Some(same) = known.clone().filter(|known| known.defaults == defaults) {
             return Ok(same);
         }
-        let rows = connection.ask(BASELINE).await.map_err(unread)?;
+        let rows = connection.ask(BASELINE).await?;
         let values = rows.iter().filter_map(|row| match row.as_slice() {
             [Some(name), value] => Some((&**name, value.as_deref())),
             _ => None,
@@ -115,7 +124,8 @@ impl Source {
             // Its clients logged in before the defaults were changed.
             Some(known) => {
                 if let Some(sql) = known.baseline.to_restore_from(&baseline) {
-                    connection.ask(&sql).await.map_err(unread)?;
+                    connection.ask(&sql).await?;
+                    connection.began_otherwise = true;
                 }
                 Ok(known)
             }
@@ -123,7 +133,7 @@ impl Source {
     }
 }
 
-fn unread(error: AskError) -> OpenError {
+fn unread(error: &AskError) -> OpenError {
     OpenError { kind: OpenErrorKind::Unreachable, text: format!("reading the settings: {error}") }
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::ask::AskError;
 use super::lease::Lease;
 use crate::pool::key::Label;
-use crate::session::settings::{Settings, replay};
+use crate::session::settings::{Interner, Settings, replay};
 use crate::session::statements::client::Held;
 use crate::wire::tag::frontend;
 use crate::wire::write;
@@ -23,40 +23,80 @@ impl Lease {
     /// Sets and resets what is otherwise than `wanted`, in one round trip; nothing is sent if nothing is.
     ///
     /// # Errors
-    /// The session's settings are not known then, so the server can't be given back as it is.
+    /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
-        let there = self.ledger.settings.take();
-        let difference = there.and_then(|there| replay(&there.overrides, &wanted.overrides));
-        if let Some(sql) = difference {
-            self.ask(&sql).await?;
+        let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
+        let resets = self.began_otherwise.then(|| self.baseline.clone());
+        if let Some(sql) = replay(&there.overrides, &wanted.overrides, resets.as_deref())
+            && let Err(error) = self.ask(&sql).await
+        {
+            // One Query is one transaction.
+            self.ledger.settings = Some(there).filter(|_| error.is_harmless());
+            return Err(error);
         }
         self.wear(wanted.clone());
         Ok(())
     }
 
-    /// Parses those of these statements that the server lacks, each under the settings under which its client did: a date
-    /// in a text, say, is read once, when the text is parsed. One that can't be parsed any more is left out; its client
-    /// hears why when it uses it.
+    /// Whether the server has all of these statements.
+    pub fn has<'a>(&mut self, mut statements: impl Iterator<Item = &'a Held>) -> bool {
+        let now = self.ledger.replies.segments();
+        statements.all(|held| self.ledger.statements.serves(held.statement.id, held.stamp, now))
+    }
+
+    /// Parses those of these statements that the server lacks, each under the settings that changed the meaning of texts
+    /// when its client did: a date in a text, say, is read once, when the text is parsed. One that can't be parsed so any
+    /// more is left out; its client hears why when it uses it. `own`: the other settings of the client.
     ///
     /// # Errors
-    /// As [`Self::restore`].
-    pub async fn bring(&mut self, statements: Vec<Held>) -> Result<(), AskError> {
-        for Held { statement, stamp, .. } in statements {
-            let now = self.ledger.replies.segments();
-            if self.ledger.statements.serves(statement.id, stamp, now) {
-                continue;
-            }
-            self.restore(&statement.origin).await?;
-            let mut messages = Vec::new();
-            write::close_statement(&mut messages, &statement.id.server_name());
-            write::parse(&mut messages, &statement.id.server_name(), &statement.definition);
-            write::bare(&mut messages, frontend::SYNC);
-            match self.ask_raw(&messages).await {
-                Ok(_) => self.ledger.statements.parsed(statement.id, stamp, now),
+    /// As [`Self::restore`], none of them harmless.
+    pub async fn bring(
+        &mut self,
+        statements: Vec<Held>,
+        own: &Settings,
+        interner: &Interner,
+    ) -> Result<(), AskError> {
+        let lacking: Vec<Held> =
+            statements.into_iter().filter(|held| !self.has([held].into_iter())).collect();
+        for same in lacking.chunk_by(|a, b| a.dialect() == b.dialect()) {
+            let Some(origin) = same.first().and_then(|held| held.statement.origin.as_ref()) else { continue };
+            let meaning = interner.intern(own.overrides.speaking_as(&origin.overrides));
+            match self.restore(&meaning).await {
+                Ok(()) => self.parse_all(same).await?,
                 Err(error) if error.is_harmless() => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(())
     }
+
+    /// In one round trip; if one of them can't be parsed, each in its own.
+    async fn parse_all(&mut self, statements: &[Held]) -> Result<(), AskError> {
+        let now = self.ledger.replies.segments();
+        match self.ask_raw(&parses(statements)).await {
+            Ok(_) => {
+                statements
+                    .iter()
+                    .for_each(|held| self.ledger.statements.parsed(held.statement.id, held.stamp, now));
+            }
+            Err(error) if error.is_harmless() && statements.len() > 1 => {
+                for held in statements {
+                    Box::pin(self.parse_all(std::slice::from_ref(held))).await?;
+                }
+            }
+            Err(error) if error.is_harmless() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+fn parses(statements: &[Held]) -> Vec<u8> {
+    let mut messages = Vec::new();
+    for Held { statement, .. } in statements {
+        write::close_statement(&mut messages, &statement.id.server_name());
+        write::parse(&mut messages, &statement.id.server_name(), &statement.definition);
+    }
+    write::bare(&mut messages, frontend::SYNC);
+    messages
 }

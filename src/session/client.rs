@@ -10,7 +10,7 @@ use super::settings::Settings;
 use super::statements::client::ClientStatements;
 use super::statements::shared::Statement;
 use crate::catalog::Moment;
-use crate::sql::Effects;
+use crate::sql::{Effects, MEANING};
 use crate::wire::fault::Fault;
 
 /// The only startup parameter that is no part of the profile: it is set on whatever server a client gets.
@@ -74,6 +74,8 @@ pub struct Touch {
     pub(super) judged: Judged,
     /// Settings whose value may be another now, in lower case.
     pub names: Vec<Box<str>>,
+    /// Settings that change what texts mean may hold for the transaction only.
+    pub local_meaning: bool,
 }
 
 /// Of texts that run no routine, so that no dictionary matters for them. (`CREATE TABLE AS` may; everything is asked for
@@ -136,6 +138,14 @@ impl Touch {
         self.effects.intersects(Effects::STATE)
     }
 
+    /// Whether texts may mean something else than under the client's settings as they were last confirmed.
+    pub fn changes_meaning(&self) -> bool {
+        const ANY: Effects = Effects::GUC_ALL.or(Effects::IDENT).or(Effects::OPAQUE);
+        self.effects.intersects(ANY)
+            || self.local_meaning
+            || self.names.iter().any(|name| MEANING.contains(&&**name))
+    }
+
     /// Whether the way in which the server reads texts may be another than it last reported.
     pub fn changes_dialect(&self) -> bool {
         self.effects.intersects(Effects::GUC.or(Effects::GUC_ALL).or(Effects::OPAQUE))
@@ -150,6 +160,7 @@ impl Touch {
         self.effects = Effects::NONE;
         self.judged = Judged::Nothing;
         self.names.clear();
+        self.local_meaning = false;
     }
 }
 

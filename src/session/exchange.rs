@@ -18,7 +18,7 @@ use super::server::{Ledger, Tx};
 use super::settings::Interner;
 use super::statements::shared::{Reading, Registry, Stamp, Statement, StatementId};
 use crate::catalog::{Epochs, Lexicon, Moment};
-use crate::sql::{Effects, Extent, analyse};
+use crate::sql::{Analysis, Effects, Extent, analyse};
 use crate::wire::lane::Lane;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::frontend as f;
@@ -143,7 +143,7 @@ impl Exchange<'_> {
         self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
         let now = self.segments();
         self.server.statements.parsed(id, stamp, now);
-        if statement.origin.dialect != self.client.settings.dialect {
+        if !statement.speaks(self.client.settings.dialect) {
             // It doesn't mean here what it means to others.
             self.server.statements.doubt(id);
         }
@@ -194,19 +194,20 @@ impl Exchange<'_> {
             true => statement.effects(&self.shared.lexicon),
             false => (statement.analysis.effects, Moment::NEVER),
         };
-        self.touch_by_text(effects, &statement.analysis.names, moment, fate);
+        self.touch_by_text(effects, &statement.analysis, moment, fate);
     }
 
     /// Notes what a text may do that is about to be sent.
     pub(super) fn touch_by_text(
         &mut self,
         effects: Effects,
-        names: &[Box<str>],
+        analysis: &Analysis,
         moment: Moment,
         fate: &Fate,
     ) {
         self.mind_sequences(effects, fate);
-        self.client.touch.add(effects, names, moment);
+        self.client.touch.add(effects, &analysis.names, moment);
+        self.client.touch.local_meaning |= analysis.local_meaning;
         self.note_change();
     }
 

@@ -72,13 +72,14 @@ impl Exchange<'_> {
         self.parse_named(name, statement)
     }
 
-    /// Settings of the transaction only may change what the text means: then nobody else may share it.
+    /// Settings that were just changed, or that hold for the transaction only, may change what the text means: then
+    /// nobody else may share it.
     fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
         let (statements, origin) = (&self.shared.statements, &self.client.settings);
         let read = |text: &[u8]| self.read(text, Extent::Whole);
-        match self.server.params.same_as(&self.client.told) {
+        match self.server.params.same_as(&self.client.told) && !self.client.touch.changes_meaning() {
             true => statements.intern(definition, origin, read),
-            false => statements.private(definition.into(), origin, read),
+            false => statements.private(definition.into(), None, read),
         }
     }
 

@@ -394,6 +394,7 @@ fn statements_under_settings_of_a_transaction_are_nobody_elses() {
     );
     let params = hand.server.params.clone();
     hand.client.told.adopt(&params);
+    hand.client.touch.clear();
     assert_eq!(
         hand.say(&parse("s3", "ok")).0,
         [close("S_pgweir_1000"), parse("_pgweir_1000", "ok")].concat()

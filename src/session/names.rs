@@ -138,7 +138,10 @@ impl Exchange<'_> {
         }
         self.ensure_executed(&meanings, &Fate::Swallow);
         definition.extend_from_slice(&statement.definition[statement.query().len()..]);
-        self.shared.statements.intern(&definition, &statement.origin, |_| Reading::default())
+        match &statement.origin {
+            Some(origin) => self.shared.statements.intern(&definition, origin, |_| Reading::default()),
+            None => self.shared.statements.private(definition.into(), None, |_| Reading::default()),
+        }
     }
 
     /// `portal` now runs `statement`.

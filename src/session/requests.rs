@@ -107,7 +107,7 @@ impl Exchange<'_> {
             return Err(Fault::Unsupported("currval or lastval in a text that ends a failed transaction"));
         }
         let fate = self.front_begins();
-        self.touch_by_text(analysis.effects, &analysis.names, moment, &fate);
+        self.touch_by_text(analysis.effects, &analysis, moment, &fate);
         self.front_ends(&fate);
         let about = if is_whole && !analysis.statements.is_empty() {
             self.query_with_names_of_servers(total, &analysis)

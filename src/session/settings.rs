@@ -10,6 +10,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
+use crate::catalog::Baseline;
+use crate::sql::MEANING;
+
 /// Overrides of one session: settings that differ from their reset values, and its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Overrides {
@@ -44,34 +47,24 @@ impl Settings {
     }
 }
 
-/// Settings that change what a statement's text means when it is analysed.
-const ANALYSIS: &[&str] = &[
-    "client_encoding",
-    "search_path",
-    "datestyle",
-    "timezone",
-    "intervalstyle",
-    "standard_conforming_strings",
-    "backslash_quote",
-    "transform_null_equals",
-    "array_nulls",
-    "xmloption",
-    "xmlbinary",
-    "bytea_output",
-    "lc_monetary",
-    "default_text_search_config",
-    "quote_all_identifiers",
-    "row_security",
-];
-
 impl Overrides {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty() && self.session_authorization.is_none() && self.role.is_none()
     }
 
+    /// These, but with what changes the meaning of texts as `other` has it.
+    pub fn speaking_as(&self, other: &Self) -> Self {
+        let mut values = self.values.clone();
+        values.retain(|name, _| !MEANING.contains(&&**name));
+        let meaning = other.values.iter().filter(|(name, _)| MEANING.contains(&&***name));
+        values.extend(meaning.map(|(name, value)| (name.clone(), value.clone())));
+        let Self { session_authorization, role, .. } = other.clone();
+        Self { values, session_authorization, role }
+    }
+
     fn dialect(&self) -> u32 {
         let mut relevant =
-            self.values.iter().filter(|(name, _)| ANALYSIS.contains(&&*name.to_ascii_lowercase())).peekable();
+            self.values.iter().filter(|(name, _)| MEANING.contains(&&*name.to_ascii_lowercase())).peekable();
         if relevant.peek().is_none() && self.role.is_none() && self.session_authorization.is_none() {
             return 0;
         }
@@ -159,8 +152,9 @@ fn time(value: &str) -> Option<Duration> {
 /// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
 ///
 /// One Query is one implicit transaction: if any part fails, nothing has changed. Identity is reset first,
-/// since another role may lack the right to the settings, and set last.
-pub fn replay(from: &Overrides, to: &Overrides) -> Option<String> {
+/// since another role may lack the right to the settings, and set last. `resets`: values that settings go back to where RESET
+/// would give others.
+pub fn replay(from: &Overrides, to: &Overrides, resets: Option<&Baseline>) -> Option<String> {
     let mut sql = String::new();
     let identity_differs = from.role != to.role || from.session_authorization != to.session_authorization;
     if identity_differs && from.session_authorization.is_some() {
@@ -169,11 +163,13 @@ pub fn replay(from: &Overrides, to: &Overrides) -> Option<String> {
     if identity_differs && from.role.is_some() {
         sql.push_str("RESET ROLE;");
     }
-    let resets = from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, None));
+    let reset = |name: &str| resets.and_then(|baseline| baseline.value(name));
+    let resets =
+        from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, reset(name)));
     let sets = to.values.iter().filter(|&(name, value)| from.values.get(name) != Some(value));
-    for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(value)))) {
+    for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(&**value)))) {
         let separator = if sql.ends_with(')') { "," } else { "SELECT " };
-        let value = value.map_or_else(|| "NULL".to_owned(), |value| escape_literal(value));
+        let value = value.map_or_else(|| "NULL".to_owned(), escape_literal);
         let _ = write!(sql, "{separator}pg_catalog.set_config({},{value},false)", escape_literal(name));
     }
     if sql.ends_with(')') {
@@ -243,11 +239,11 @@ mod tests {
         let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
         assert_eq!(
-            replay(&from, &to).unwrap(),
+            replay(&from, &to, None).unwrap(),
             "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
              pg_catalog.set_config('d','4',false);"
         );
-        assert_eq!(replay(&to, &to), None);
+        assert_eq!(replay(&to, &to, None), None);
     }
 
     #[test]
@@ -257,7 +253,7 @@ mod tests {
         let mut to = overrides(&[("a", "1")]);
         to.session_authorization = Some("Us\"er".into());
         assert_eq!(
-            replay(&from, &to).unwrap(),
+            replay(&from, &to, None).unwrap(),
             "RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SET SESSION AUTHORIZATION \"Us\"\"er\";"
         );
     }

@@ -398,6 +398,7 @@ impl World {
             Ok(_proof) => {
                 self.check(server);
                 self.servers[server].lent = false;
+                self.clients[index].state.touch.clear();
                 self.clients[index].pair = None;
                 true
             }

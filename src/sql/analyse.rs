@@ -20,6 +20,8 @@ pub struct Analysis {
     /// Custom settings (`app.tenant`) set for the transaction only: no value stays, but the backend knows the
     /// name from now on, even after a rollback.
     pub local_custom: Vec<Box<str>>,
+    /// Settings that [change what texts mean](super::MEANING) may be set for the transaction only.
+    pub local_meaning: bool,
     /// Where prepared statements are named, in the order of the text.
     pub statements: Vec<StatementRef>,
 }

@@ -27,4 +27,5 @@ pub use effects::Effects;
 pub use lexer::Dialect;
 pub use names::{fold_identifier, quote_identifier};
 pub use rename::{Renamed, StatementRef, Use, rename_statements};
+pub use settings::MEANING;
 pub use words::{Dictionary, NoWords, WordHash};

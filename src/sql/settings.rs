@@ -8,6 +8,26 @@ use super::effects::Effects;
 use super::lexer::{Lexer, Token};
 use super::names::{setting_name, take_setting};
 
+/// Settings that change what a statement's text means when it is analysed.
+pub const MEANING: &[&str] = &[
+    "client_encoding",
+    "search_path",
+    "datestyle",
+    "timezone",
+    "intervalstyle",
+    "standard_conforming_strings",
+    "backslash_quote",
+    "transform_null_equals",
+    "array_nulls",
+    "xmloption",
+    "xmlbinary",
+    "bytea_output",
+    "lc_monetary",
+    "default_text_search_config",
+    "quote_all_identifiers",
+    "row_security",
+];
+
 /// How long a new value lasts.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lasts {
@@ -105,7 +125,11 @@ impl Analysis {
     fn note(&mut self, name: &str, lasts: Lasts) {
         let list = match (name, lasts) {
             ("transaction_isolation" | "transaction_read_only" | "transaction_deferrable", _) => return,
-            (_, Lasts::Transaction) if !name.contains('.') => return,
+            (_, Lasts::Transaction) if !name.contains('.') => {
+                self.local_meaning |=
+                    MEANING.contains(&name) || matches!(name, "role" | "session_authorization");
+                return;
+            }
             (_, Lasts::Transaction) => &mut self.local_custom,
             ("role" | "session_authorization", _) => return self.effects |= Effects::IDENT,
             ("seed", _) => return self.effects |= Effects::SEED,
@@ -120,8 +144,9 @@ impl Analysis {
     }
 
     fn note_unknown(&mut self, lasts: Lasts) {
-        if lasts == Lasts::Session {
-            self.effects |= Effects::GUC_ALL;
+        match lasts {
+            Lasts::Session => self.effects |= Effects::GUC_ALL,
+            Lasts::Transaction => self.local_meaning = true,
         }
     }
 }

@@ -18,6 +18,13 @@ pub struct Held {
     pub shape: Option<Shape>,
 }
 
+impl Held {
+    /// In which it was analysed; `None` if that isn't known.
+    pub fn dialect(&self) -> Option<u32> {
+        self.statement.origin.as_ref().map(|origin| origin.dialect)
+    }
+}
+
 /// Statements by the client's names.
 pub type Names = HashMap<Arc<[u8]>, Held, foldhash::fast::RandomState>;
 
@@ -59,7 +66,7 @@ impl ClientStatements {
     pub fn in_other_dialects(&self, dialect: u32) -> impl Iterator<Item = &Held> {
         let named = self.named.iter().flat_map(|named| named.values());
         named.filter(move |held| {
-            held.statement.origin.dialect != dialect && held.statement.analysis.statements.is_empty()
+            !held.statement.speaks(dialect) && held.statement.analysis.statements.is_empty()
         })
     }
 

@@ -128,7 +128,8 @@ pub struct Statement {
     /// A Parse's body behind the name: query, NUL, parameter types.
     pub definition: Box<[u8]>,
     /// The settings under which it was analysed: the same text means something else under those of another dialect.
-    pub origin: Arc<Settings>,
+    /// `None`: some that held for a transaction, perhaps. Then nobody else has it.
+    pub origin: Option<Arc<Settings>>,
     pub analysis: Analysis,
     words: Option<Dialect>,
     /// What it may do by the dictionary of a moment: the moment above, effects below.
@@ -168,6 +169,11 @@ impl Statement {
         (effects, edition.moment)
     }
 
+    /// Whether it means the same under settings of this dialect, as far as is known.
+    pub fn speaks(&self, dialect: u32) -> bool {
+        self.origin.as_ref().is_none_or(|origin| origin.dialect == dialect)
+    }
+
     pub fn query(&self) -> &[u8] {
         query(&self.definition)
     }
@@ -184,6 +190,8 @@ pub struct Registry {
     texts: Mutex<Texts>,
     hasher: RandomState,
     next: AtomicU64,
+    #[cfg(test)]
+    all: Mutex<Vec<Arc<Statement>>>,
 }
 
 #[derive(Debug)]
@@ -201,6 +209,8 @@ impl Registry {
             texts: Mutex::new(Texts { by_hash, bytes: 0, budget }),
             hasher: RandomState::default(),
             next: AtomicU64::new(LAST_SCRATCH + 1),
+            #[cfg(test)]
+            all: Mutex::default(),
         }
     }
 
@@ -212,16 +222,14 @@ impl Registry {
         read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
         if definition.len() > SHARED_SIZE {
-            return self.private(definition.into(), origin, read);
+            return self.private(definition.into(), Some(origin), read);
         }
         let hash = self.hasher.hash_one((definition, origin.dialect));
         let known = self.texts.lock().by_hash.get(&hash).cloned();
         match known {
-            Some(known) if *known.definition == *definition && known.origin.dialect == origin.dialect => {
-                known
-            }
+            Some(known) if *known.definition == *definition && known.speaks(origin.dialect) => known,
             _ => {
-                let new = self.private(definition.into(), origin, read);
+                let new = self.private(definition.into(), Some(origin), read);
                 self.texts.lock().keep(hash, new.clone());
                 new
             }
@@ -232,21 +240,32 @@ impl Registry {
     pub fn private(
         &self,
         definition: Box<[u8]>,
-        origin: &Arc<Settings>,
+        origin: Option<&Arc<Settings>>,
         read: impl FnOnce(&[u8]) -> Reading,
     ) -> Arc<Statement> {
         let Reading { analysis, dialect: words, moment } = read(query(&definition));
         let id = StatementId(self.next.fetch_add(1, Ordering::Relaxed));
         let judged = AtomicU64::new(judged(analysis.effects, moment));
-        let origin = origin.clone();
-        Arc::new(Statement { id, definition, origin, analysis, words, judged, stamps: AtomicU64::new(0) })
+        let origin = origin.cloned();
+        let statement = Arc::new(Statement {
+            id,
+            definition,
+            origin,
+            analysis,
+            words,
+            judged,
+            stamps: AtomicU64::new(0),
+        });
+        #[cfg(test)]
+        self.all.lock().push(statement.clone());
+        statement
     }
 }
 
 #[cfg(test)]
 impl Registry {
     pub(crate) fn find(&self, id: StatementId) -> Option<Arc<Statement>> {
-        self.texts.lock().by_hash.iter().map(|(_, statement)| statement).find(|it| it.id == id).cloned()
+        self.all.lock().iter().find(|it| it.id == id).cloned()
     }
 }
 
