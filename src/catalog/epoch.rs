@@ -4,10 +4,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The age of what was parsed: a statement parsed in an earlier epoch may give other result types now.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SchemaEpoch(u64);
-
 /// The age of a backend's defaults: they are read once, when it starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DefaultsEpoch(u64);
@@ -21,25 +17,16 @@ impl DefaultsEpoch {
     }
 }
 
-/// The present epochs of a database. Shared by all its connections; no other memory hangs on the counters.
+/// The present epochs of the process: what one client changes may concern every pool. No other memory hangs on the
+/// counters.
 #[derive(Debug, Default)]
 pub struct Epochs {
-    schema: AtomicU64,
     defaults: AtomicU64,
 }
 
 impl Epochs {
-    pub fn schema(&self) -> SchemaEpoch {
-        SchemaEpoch(self.schema.load(Ordering::Relaxed))
-    }
-
     pub fn defaults(&self) -> DefaultsEpoch {
         DefaultsEpoch(self.defaults.load(Ordering::Relaxed))
-    }
-
-    /// DDL was seen, or the server said that a cached plan must not change its result type.
-    pub fn schema_changed(&self) {
-        self.schema.fetch_add(1, Ordering::Relaxed);
     }
 
     /// New backends may begin with other settings than those that exist.
@@ -68,14 +55,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn epochs_grow_apart_from_each_other() {
+    fn epochs_grow() {
         let epochs = Epochs::default();
-        let (schema, defaults) = (epochs.schema(), epochs.defaults());
-        epochs.schema_changed();
-        assert!(epochs.schema() > schema);
-        assert_eq!(epochs.defaults(), defaults);
+        let before = epochs.defaults();
         epochs.defaults_changed();
-        assert!(epochs.defaults() > defaults);
+        assert!(epochs.defaults() > before);
     }
 
     #[test]

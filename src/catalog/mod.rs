@@ -11,7 +11,7 @@ pub mod queries;
 mod routines;
 
 pub use baseline::Baseline;
-pub use epoch::{DefaultsEpoch, DefaultsWatch, Epochs, SchemaEpoch};
+pub use epoch::{DefaultsEpoch, DefaultsWatch, Epochs};
 pub use lexicon::{Change, Claim, Edition, Lexicon, Moment};
 pub use routines::{Definition, Draft, Routines};
 

@@ -192,14 +192,3 @@ SELECT t.owner, 'sql',
    AND c.oid OPERATOR(pg_catalog.=) d.refobjid
   WHERE d.classid OPERATOR(pg_catalog.=) t.class AND d.objid OPERATOR(pg_catalog.=) t.object) END
 FROM trees t";
-
-/// The schema of the dblink extension, quoted; no row if it isn't there.
-pub const DBLINK_SCHEMA: &str = "\
-SELECT pg_catalog.quote_ident(n.nspname) FROM pg_catalog.pg_extension e
-JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) e.extnamespace
-WHERE e.extname OPERATOR(pg_catalog.=) 'dblink'";
-
-/// How many named dblink connections the session has, NULL for none; `schema` is what [`DBLINK_SCHEMA`] gave.
-pub fn dblink_connections(schema: &str) -> String {
-    format!("SELECT pg_catalog.cardinality(names) FROM {schema}.dblink_get_connections() AS names")
-}
