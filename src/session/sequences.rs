@@ -2,8 +2,9 @@
 //!
 //! A server whose sequences were used bears the mark of the client that did it last. Whoever may read on a server with
 //! another mark has `DISCARD SEQUENCES` in front, so that it hears PostgreSQL's "not yet defined" and never a value of
-//! another client. A client that uses a sequence where another did takes the server over in the same way while the pool's
-//! clients may rely on such values ([`Sequences`]), or else leaves it to nobody.
+//! another client. A client that uses a sequence where another did takes the server over in the same way if it may read
+//! later: in the same transaction, or beyond while the pool's clients may rely on that ([`Sequences`]). Else the values are
+//! nobody's.
 //!
 //! Depends on `exchange` for the messages. Invariant: a server with a client's mark has no value of another client.
 
@@ -107,18 +108,25 @@ impl Exchange<'_> {
         if reads && !(effects | self.client.touch.effects).intersects(USES) {
             self.shared.sequences.note_reader();
         }
-        let keeps = self.shared.sequences.keep(USES) != Keep::No;
-        if self.is_of_others() {
-            match reads || effects.contains(Effects::OPAQUE) || keeps {
-                true => self.discard_sequences(fate),
-                false => return self.server.sequences = Some(Mark::NOBODYS),
-            }
+        let may_read = reads || effects.contains(Effects::OPAQUE);
+        let may_be_read = uses && (self.goes_on(effects) || self.shared.sequences.keep(USES) != Keep::No);
+        if self.is_of_others() && (may_read || may_be_read) {
+            self.discard_sequences(fate);
         }
-        if uses {
-            let mark = if keeps { self.shared.sequences.mark() } else { Mark::NOBODYS };
-            self.server.sequences = Some(mark);
-            self.client.sequences = keeps.then_some(mark);
+        if may_be_read {
+            let mark = self.shared.sequences.mark();
+            (self.server.sequences, self.client.sequences) = (Some(mark), Some(mark));
+        } else if uses {
+            (self.server.sequences, self.client.sequences) = (Some(Mark::NOBODYS), None);
         }
+    }
+
+    /// Whether more may come of the transaction to which a text with these effects belongs.
+    fn goes_on(&self, effects: Effects) -> bool {
+        self.server.tx != Tx::Idle
+            || self.server.unsynced
+            || !self.server.replies.is_empty()
+            || effects.contains(Effects::MULTI)
     }
 
     /// Whether the server may have values of other clients.

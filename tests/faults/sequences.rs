@@ -75,3 +75,27 @@ fn reading_within_the_transaction_costs_no_server() {
     drop(clients);
     house.all_is_well();
 }
+
+#[test]
+fn a_transaction_reads_its_own_values_however_many_others_read_none() {
+    let (house, mut first, mut second) = shared();
+    for _ in 0..150 {
+        second.ask("insert into serial (v) values ('nobody reads')");
+    }
+    for read in ["select lastval()", "select currval('serial_id_seq')"] {
+        second.ask("insert into serial (v) values ('of the second')");
+        first.ask("begin");
+        let id = first.value("insert into serial (v) values ('of the first') returning id");
+        assert_eq!(first.value(read), id);
+        first.ask("commit");
+    }
+    let run = |sql| [parse("", sql, &[]), bind("", "", &[]), execute("", 0)].concat();
+    let texts = ["begin", "insert into serial (v) values ('x') returning id", "select lastval()", "commit"];
+    second.ask("insert into serial (v) values ('of the second')");
+    first.tell(&[texts.map(run).concat(), sync()].concat());
+    let heard = first.until_ready();
+    let rows: Vec<_> = heard.iter().filter(|message| message.tag == b'D').map(|row| row.columns()).collect();
+    assert!(rows.len() == 2 && rows[0] == rows[1], "{rows:?}");
+    drop((first, second));
+    house.all_is_well();
+}
