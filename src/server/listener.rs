@@ -293,7 +293,9 @@ impl Subscription {
 
     /// A mark that process `pid` is about to send.
     pub fn expect(&self, pid: i32, then: Ear) -> Mark {
-        self.line.board.lock().expect(self.id, pid, then)
+        let mark = self.line.board.lock().expect(self.id, pid, then);
+        self.line.ring();
+        mark
     }
 
     /// Nothing follows from the mark any more; false if something has already.
