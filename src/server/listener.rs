@@ -164,11 +164,9 @@ async fn attend(line: Attended, mut lease: Lease, plain: Arc<Settings>, counters
         return lease.close();
     }
     drop(line);
-    if lease.ask("DISCARD ALL").await.is_err() {
+    if lease.discard_all(&plain).await.is_err() {
         return lease.close();
     }
-    lease.wear(plain);
-    lease.notifications.clear();
     if let Ok(clean) = clean::prove(&lease.ledger, true) {
         lease.release(clean, Tally::default());
     }

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use pgweir::demo::cluster::{Recipe, Stop};
 use pgweir_testkit::client::Client;
+use pgweir_testkit::frontend;
 use pgweir_testkit::message::Message;
 use pgweir_testkit::play::query;
 
@@ -257,5 +258,42 @@ fn a_pool_that_has_no_place_for_a_listener_pins_as_before() {
     assert_eq!(payload(&client.receive().expect("a notification")), "p");
     assert_eq!(client.value("select 'served'"), "served");
     drop(client);
+    house.all_is_well();
+}
+
+/// A client of the profile that the shared listener has, so that they may have the same servers.
+fn akin(house: &House) -> Client {
+    Client::connect(&house.place(), &[("client_encoding".into(), "UTF8".into())]).expect("a login")
+}
+
+/// Has a client listen, gives the process of the shared listener, and waits until its server is in the pool again.
+fn listen_and_go(house: &House) -> String {
+    let mut client = akin(house);
+    client.ask("listen c");
+    rest(house, 1);
+    let pid = house.director().value(&format!("select pid {LISTENER}"));
+    drop(client);
+    eventually("the listener's server is back", || house.servers("pinned") == 0);
+    pid
+}
+
+#[test]
+fn the_server_of_a_listener_goes_back_without_statements() {
+    let house = House::new(2);
+    let mut clients = [akin(&house), akin(&house)];
+    let prepare = [frontend::parse("s", "select 42", &[]), frontend::sync()].concat();
+    for client in &mut clients {
+        client.ask("begin");
+        assert_eq!(client.say(&prepare), "1 Z[T]");
+    }
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    listen_and_go(&house);
+    let run = [frontend::bind("", "s", &[]), frontend::execute("", 0), frontend::sync()].concat();
+    for client in &mut clients {
+        client.ask("begin");
+        assert_eq!(client.say(&run), "2 D[42] C[SELECT 1] Z[T]");
+    }
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    drop(clients);
     house.all_is_well();
 }

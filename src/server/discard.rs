@@ -1,0 +1,27 @@
+//! Takes everything from a server that its last client may have left.
+//!
+//! Depends on `ask`, `lease`, `restore`. Invariant: what PostgreSQL forgets at `DISCARD ALL`, the ledger forgets with it.
+
+use std::sync::Arc;
+
+use super::ask::AskError;
+use super::lease::Lease;
+use crate::session::settings::Settings;
+
+impl Lease {
+    /// Runs `DISCARD ALL`. `plain` is what a session has behind it: what it began with.
+    ///
+    /// # Errors
+    /// As [`Lease::restore`].
+    pub async fn discard_all(&mut self, plain: &Arc<Settings>) -> Result<(), AskError> {
+        self.ledger.settings = None;
+        self.ask("DISCARD ALL").await?;
+        self.ledger.statements.retain(|_| false);
+        self.ledger.questions = 0;
+        self.ledger.sequences = None;
+        // Whoever listened has gone.
+        self.notifications.clear();
+        self.wear(plain.clone());
+        Ok(())
+    }
+}
