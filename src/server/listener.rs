@@ -23,9 +23,10 @@ use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
 use crate::pool::accounts::Tally;
 use crate::pool::core::Pin;
-use crate::pool::key::{Label, Profile, Wish};
+use crate::pool::key::{Label, Wish};
 use crate::session::clean;
 use crate::session::notifications::Notification;
+use crate::session::server::Ledger;
 use crate::session::settings::Settings;
 use crate::session::switchboard::{Ear, Gap, ListenerId, Mark, Switchboard};
 use crate::wire::frame::{self, HEAD};
@@ -59,7 +60,6 @@ pub enum Unheard {
 /// Opens the connection when it is needed.
 pub struct Listener {
     pool: Arc<Pool>,
-    profile: Arc<Profile>,
     plain: Arc<Settings>,
     /// Bytes that may wait for one client.
     limit: usize,
@@ -89,8 +89,7 @@ struct Line {
 impl Listener {
     /// `plain` is what a server's session begins with.
     pub fn new(pool: Arc<Pool>, plain: Arc<Settings>, limit: usize, counters: Arc<Counters>) -> Self {
-        let profile = pool.profile([ENCODING]);
-        Self { pool, profile, plain, limit, counters, state: tokio::sync::Mutex::new(State::Closed) }
+        Self { pool, plain, limit, counters, state: tokio::sync::Mutex::new(State::Closed) }
     }
 
     /// A client's place, with its ear shut. Opens the connection if there is none.
@@ -121,7 +120,9 @@ impl Listener {
     }
 
     async fn open(&self, bell: &Bell) -> Result<Subscription, Unheard> {
-        let wish = Wish { profile: self.profile.id, label: Label::BASELINE, home: None };
+        // Of today's defaults, so that it is of use for new clients when it goes back.
+        let profile = self.pool.profile([ENCODING]);
+        let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
         let checkout = timeout(PATIENCE, self.pool.checkout(wish)).await;
         let mut lease = checkout.ok().and_then(Result::ok).ok_or(Unheard::NoServer)?;
         lease.pin(Pin::needed("listener"));
@@ -200,12 +201,17 @@ impl Line {
                     return Err(AskError::Timeout(PATIENCE));
                 }
             }
-            self.take_in(&mut inbox, counters)?;
+            self.take_in(&mut inbox, &mut lease.ledger, counters)?;
             due = due.filter(|_| self.board.lock().is_asking());
         }
     }
 
-    fn take_in(&self, inbox: &mut BytesMut, counters: &Counters) -> Result<(), AskError> {
+    fn take_in(
+        &self,
+        inbox: &mut BytesMut,
+        ledger: &mut Ledger,
+        counters: &Counters,
+    ) -> Result<(), AskError> {
         let mut board = self.board.lock();
         while let Some(head) = frame::head(inbox).map_err(|_| AskError::Protocol)?
             && head.total <= inbox.len()
@@ -217,7 +223,10 @@ impl Line {
                     board.heard(&sent, &message);
                 }
                 b::READY_FOR_QUERY => board.statement_done(),
-                b::COMMAND_COMPLETE | b::NOTICE_RESPONSE | b::PARAMETER_STATUS => {}
+                b::PARAMETER_STATUS => {
+                    ledger.report(&message[HEAD..]).map_err(|_| AskError::Protocol)?;
+                }
+                b::COMMAND_COMPLETE | b::NOTICE_RESPONSE => {}
                 b::ERROR_RESPONSE => {
                     let fields = crate::wire::error::ErrorFields::read(&message[HEAD..]);
                     return Err(AskError::Refused(fields.message_text().into_owned()));

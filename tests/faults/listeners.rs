@@ -297,3 +297,53 @@ fn the_server_of_a_listener_goes_back_without_statements() {
     drop(clients);
     house.all_is_well();
 }
+
+#[test]
+fn the_server_of_a_listener_is_of_use_for_clients_that_came_after_a_change_of_defaults() {
+    let house = House::new(6);
+    listen_and_go(&house);
+    let database = house.client().value("select current_database()");
+    let change = format!("alter role current_user in database {database} set work_mem = '5MB'");
+    assert_eq!(house.client().ask(&change), "C[ALTER ROLE] Z[I]");
+    // The first server that opens compares the defaults, and finds them changed once more.
+    akin(&house).ask("select 1");
+    let pid = listen_and_go(&house);
+    let mut clients = [akin(&house), akin(&house)];
+    let pids = clients.each_mut().map(|client| {
+        client.ask("begin");
+        client.value("select pg_backend_pid()")
+    });
+    assert!(pids.contains(&pid), "{pid} isn't among {pids:?}");
+    drop(clients);
+    house.all_is_well();
+}
+
+#[test]
+fn what_a_listener_was_told_of_its_server_the_next_client_hears() {
+    let house = House::of(Recipe::default(), 2, "");
+    let mut clients = [akin(&house), akin(&house)];
+    let mut first = akin(&house);
+    first.ask("listen c");
+    rest(&house, 1);
+    reload(&house, "intervalstyle", "iso_8601");
+    // The listener's server says so when it is asked next.
+    let mut second = akin(&house);
+    second.ask("listen d");
+    rest(&house, 2);
+    drop((first, second));
+    eventually("nobody listens", || house.servers("pinned") == 0);
+    for client in &mut clients {
+        let heard = query(client, "begin").expect("an answer");
+        assert!(heard.iter().any(|message| message.tag == b'S'), "{heard:?}");
+    }
+    drop(clients);
+    house.all_is_well();
+}
+
+/// Changes the server's configuration; it is in force when this returns.
+fn reload(house: &House, name: &str, value: &str) {
+    let mut director = house.director();
+    director.ask(&format!("alter system set {name} = '{value}'"));
+    director.ask("select pg_reload_conf()");
+    eventually("the configuration was read", || director.value(&format!("show {name}")) == value);
+}
