@@ -33,7 +33,8 @@ use crate::wire::frame::{self, HEAD};
 use crate::wire::tag::backend as b;
 use crate::wire::write;
 
-/// For each step of opening it, and for an answer to a LISTEN. A client waits for it behind its answer.
+/// For each of the two steps of opening it (a server, its answer), and for an answer to a LISTEN. A client waits for it
+/// behind its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between attempts to open it while they fail: from the first to the second, doubled up to the last.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -129,10 +130,8 @@ impl Listener {
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| Unheard::NoServer)?;
         let channel = format!("_pgweir_{:016x}", u64::from_ne_bytes(random));
-        // It rests for as long as its clients do.
-        lease.ledger.settings = None;
-        let prelude = format!("SET idle_session_timeout = 0; SET statement_timeout = 0; LISTEN {channel}");
-        lease.ask(&prelude).await?;
+        let prepared = prepare(&mut lease, &self.plain, &channel);
+        timeout(PATIENCE, prepared).await.map_err(|_| Unheard::Silent)??;
         let line = Arc::new(Line {
             board: Mutex::new(Switchboard::new(&channel, self.limit)),
             work: Notify::new(),
@@ -143,6 +142,14 @@ impl Listener {
         tokio::spawn(attend(Attended(line), lease, self.plain.clone(), self.counters.clone()));
         Ok(place)
     }
+}
+
+/// Makes a server the listener's: as it began, whoever had it last, and resting for as long as its clients do.
+async fn prepare(lease: &mut Lease, plain: &Arc<Settings>, channel: &str) -> Result<(), AskError> {
+    lease.restore(plain).await?;
+    lease.ledger.settings = None;
+    let prelude = format!("SET idle_session_timeout = 0; SET statement_timeout = 0; LISTEN {channel}");
+    lease.ask(&prelude).await.map(drop)
 }
 
 // -- the task

@@ -347,3 +347,18 @@ fn reload(house: &House, name: &str, value: &str) {
     director.ask("select pg_reload_conf()");
     eventually("the configuration was read", || director.value(&format!("show {name}")) == value);
 }
+
+#[test]
+fn a_listener_hears_in_its_own_encoding_whatever_its_server_was_used_for_before() {
+    let house = House::new(2);
+    let mut clients = [akin(&house), akin(&house)];
+    clients.iter_mut().for_each(|client| drop(client.ask("set client_encoding = 'LATIN1'; begin")));
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    let mut listener = akin(&house);
+    listener.ask("listen c");
+    rest(&house, 1);
+    house.director().ask("notify c, 'é'");
+    assert_eq!(payload(&listener.receive().expect("a notification")), "é");
+    drop((clients, listener));
+    house.all_is_well();
+}
