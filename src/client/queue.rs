@@ -75,9 +75,7 @@ impl Client {
     /// listens. A server that can't be made so is not used.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Lease, Fault> {
         self.restore(&mut lease).await.map_err(|error| Fault::ReplayFailed(error.to_string()))?;
-        if !lease.ledger.params.same_as(&self.state.told) {
-            self.tell_params(&lease);
-        }
+        self.tell_params(&lease);
         self.recall(&mut lease).await?;
         Ok(lease)
     }
@@ -91,7 +89,10 @@ impl Client {
     }
 
     /// The client hears what is otherwise on this server than it was told.
-    fn tell_params(&mut self, lease: &Lease) {
+    pub(super) fn tell_params(&mut self, lease: &Lease) {
+        if lease.ledger.params.same_as(&self.state.told) {
+            return;
+        }
         let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
         let out = lanes.down.out();
         for (name, value) in lease.ledger.params.difference(&self.state.told) {

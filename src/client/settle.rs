@@ -141,6 +141,8 @@ impl Client {
             }
         }
         self.state.touch.clear();
+        // A configuration that was read again meanwhile was reported in between our questions.
+        self.tell_params(lease);
         self.pin_or_unpin(lease, held);
         Ok(())
     }
@@ -195,7 +197,6 @@ impl Client {
         }
         self.state.settings = settings;
         self.state.pins = answers.pins(self.state.pins);
-        self.state.told = lease.ledger.params.clone();
     }
 
     /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
@@ -210,7 +211,8 @@ impl Client {
         wanted.values.insert(APPLICATION_NAME.into(), own.clone());
         self.state.settings = self.home.shared.settings.intern(wanted);
         lease.restore(&self.state.settings).await?;
-        self.state.told = lease.ledger.params.clone();
+        // It was told so at the RESET already.
+        self.state.told.set(APPLICATION_NAME, own, &lease.ledger.hasher);
         Ok(())
     }
 
