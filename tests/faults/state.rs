@@ -1,6 +1,7 @@
 //! State of sessions: prepared statements, settings, COPY, messages of any size, modes of pools.
 
 use pgweir::demo::cluster::Recipe;
+use pgweir_testkit::client::Client;
 use pgweir_testkit::frontend::*;
 use pgweir_testkit::message::Message;
 
@@ -251,5 +252,24 @@ fn a_configuration_that_is_read_again_while_pgweir_asks_is_told() {
     let heard: Vec<_> = client.until_ready().iter().map(Message::line).collect();
     assert!(heard.contains(&"ParameterStatus IntervalStyle=iso_8601".to_owned()), "{heard:?}");
     drop(client);
+    house.all_is_well();
+}
+
+#[test]
+fn the_welcome_of_a_forgotten_profile_tells_of_no_other_client() {
+    let house = House::new(2);
+    let connect = |timeout: u32| {
+        let profile = [("lock_timeout".to_owned(), timeout.to_string())];
+        Client::greeted(&house.place(), &profile).expect("a login")
+    };
+    let (mut own, _) = connect(0);
+    own.ask("set timezone = 'Asia/Tokyo'; begin");
+    // As many profiles as are remembered.
+    (1..=256).for_each(|other| drop(connect(other)));
+    own.ask("commit");
+    let (_, welcome) = connect(0);
+    let told: Vec<_> = welcome.iter().map(Message::line).collect();
+    assert!(!told.contains(&"ParameterStatus TimeZone=Asia/Tokyo".to_owned()), "{told:?}");
+    drop(own);
     house.all_is_well();
 }
