@@ -259,16 +259,9 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
         return lease.close();
     }
     lease.ledger.change = None;
-    if touched && lease.began_otherwise {
+    let unclean = touched || lease.ledger.settings.is_none();
+    if unclean && lease.discard_all(shared.settings.plain()).await.is_err() {
         return lease.close();
-    }
-    if touched || lease.ledger.settings.is_none() {
-        if lease.ask("DISCARD ALL").await.is_err() {
-            return lease.close();
-        }
-        lease.wear(shared.settings.plain().clone());
-        lease.ledger.questions = 0;
-        lease.ledger.statements.retain(|_| false);
     }
     if let Ok(clean) = clean::prove(&lease.ledger, true) {
         lease.release(clean, crate::pool::accounts::Tally::default());

@@ -166,10 +166,15 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
         return Ok(params);
     }
     let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
-    let lease = timeout(house.deadlines.login, home.pool.checkout(wish))
+    let mut lease = timeout(house.deadlines.login, home.pool.checkout(wish))
         .await
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
         .map_err(|refusal| super::queue::fault(home, refusal))?;
+    // It may be as another client left it.
+    if let Err(error) = lease.restore(home.shared.settings.plain()).await {
+        lease.close();
+        return Err(Fault::ReplayFailed(error.to_string()));
+    }
     let params = lease.ledger.params.clone();
     hand_back(lease);
     Ok(params)

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use super::card::Signals;
-use super::duplex::{End, Loss};
+use super::duplex::End;
 use super::relay::Client;
 use crate::catalog::queries::CHANNELS;
 use crate::pool::core::Pin;
@@ -71,7 +71,7 @@ impl Client {
                 lease.unpin();
                 Ok(())
             }
-            Err(Stays::Ask(error)) if !error.is_harmless() => Err(End::ServerGone(Loss::Silent)),
+            Err(Stays::Ask(error)) if !error.is_harmless() => self.session_lost(true),
             Err(why) => {
                 self.subscription = None;
                 if matches!(why, Stays::Unheard(Unheard::Pausing)) {

@@ -94,9 +94,7 @@ impl Client {
                 return Ok(None);
             }
         }
-        if !lease.ledger.params.same_as(&self.state.told) {
-            self.tell_params(&lease);
-        }
+        self.tell_params(&lease);
         self.recall(&mut lease).await?;
         Ok(Some(lease))
     }
@@ -113,7 +111,10 @@ impl Client {
     }
 
     /// The client hears what is otherwise on this server than it was told.
-    fn tell_params(&mut self, lease: &Lease) {
+    pub(super) fn tell_params(&mut self, lease: &Lease) {
+        if lease.ledger.params.same_as(&self.state.told) {
+            return;
+        }
         let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
         let out = lanes.down.out();
         for (name, value) in lease.ledger.params.difference(&self.state.told) {

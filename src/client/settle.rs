@@ -1,7 +1,7 @@
 //! After an exchange: ask PostgreSQL what the session has become, if anything says that it may have changed, and
 //! hand the server back or keep it.
 
-use super::duplex::{End, Loss};
+use super::duplex::End;
 use super::relay::Client;
 use crate::pool::accounts::Tally;
 use crate::pool::core::Pin;
@@ -92,7 +92,7 @@ impl Client {
 
     /// The server was lost before it said what the session has become. The client has its answer, and stays if nothing
     /// says that more than the server was lost.
-    fn session_lost(&mut self, touched: bool) -> Result<(), End> {
+    pub(super) fn session_lost(&mut self, touched: bool) -> Result<(), End> {
         if self.keeps_session() || touched {
             let held =
                 if self.state.pins.is_empty() { "settings".to_owned() } else { self.state.pins.to_string() };
@@ -143,6 +143,8 @@ impl Client {
             self.ask_and_learn(lease, &questions).await?;
         }
         self.state.touch.clear();
+        // A configuration that was read again meanwhile was reported in between our questions.
+        self.tell_params(lease);
         self.pin_or_unpin(lease, held);
         Ok(())
     }
@@ -211,7 +213,6 @@ impl Client {
         }
         self.state.settings = settings;
         self.state.pins = answers.pins(self.state.pins);
-        self.state.told = lease.ledger.params.clone();
     }
 
     /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
@@ -226,7 +227,8 @@ impl Client {
         wanted.values.insert(APPLICATION_NAME.into(), own.clone());
         self.state.settings = self.home.shared.settings.intern(wanted);
         lease.restore(&self.state.settings).await?;
-        self.state.told = lease.ledger.params.clone();
+        // It was told so at the RESET already.
+        self.state.told.set(APPLICATION_NAME, own, &lease.ledger.hasher);
         Ok(())
     }
 
@@ -262,7 +264,10 @@ impl Client {
     /// A copy failed with Syncs on the way: the server may have taken each for a Sync or for a part of the copy,
     /// so more ReadyForQuery may come. An empty query's answer shows where they end.
     async fn resolve_doubt(&mut self, mut lease: Lease) -> Result<(), End> {
-        let late = lease.count_late_ready().await.map_err(|_| End::ServerGone(Loss::Silent))?;
+        let Ok(late) = lease.count_late_ready().await else {
+            lease.close();
+            return Err(End::Fault(Fault::SessionLost { held: "answers behind a copy".to_owned() }));
+        };
         let out = self.working().down.out();
         for _ in 0..late {
             crate::wire::write::ready_for_query(out, b'I');

@@ -23,16 +23,18 @@ use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
 use crate::pool::accounts::Tally;
 use crate::pool::core::Pin;
-use crate::pool::key::{Label, Profile, Wish};
+use crate::pool::key::{Label, Wish};
 use crate::session::clean;
 use crate::session::notifications::Notification;
+use crate::session::server::Ledger;
 use crate::session::settings::Settings;
 use crate::session::switchboard::{Ear, Gap, ListenerId, Mark, Switchboard};
 use crate::wire::frame::{self, HEAD};
 use crate::wire::tag::backend as b;
 use crate::wire::write;
 
-/// For each step of opening it, and for an answer to a LISTEN. A client waits for it behind its answer.
+/// For each of the two steps of opening it (a server, its answer), and for an answer to a LISTEN. A client waits for it
+/// behind its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Between attempts to open it while they fail: from the first to the second, doubled up to the last.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -59,7 +61,6 @@ pub enum Unheard {
 /// Opens the connection when it is needed.
 pub struct Listener {
     pool: Arc<Pool>,
-    profile: Arc<Profile>,
     plain: Arc<Settings>,
     /// Bytes that may wait for one client.
     limit: usize,
@@ -89,8 +90,7 @@ struct Line {
 impl Listener {
     /// `plain` is what a server's session begins with.
     pub fn new(pool: Arc<Pool>, plain: Arc<Settings>, limit: usize, counters: Arc<Counters>) -> Self {
-        let profile = pool.profile([ENCODING]);
-        Self { pool, profile, plain, limit, counters, state: tokio::sync::Mutex::new(State::Closed) }
+        Self { pool, plain, limit, counters, state: tokio::sync::Mutex::new(State::Closed) }
     }
 
     /// A client's place, with its ear shut. Opens the connection if there is none.
@@ -121,17 +121,17 @@ impl Listener {
     }
 
     async fn open(&self, bell: &Bell) -> Result<Subscription, Unheard> {
-        let wish = Wish { profile: self.profile.id, label: Label::BASELINE, home: None };
+        // Of today's defaults, so that it is of use for new clients when it goes back.
+        let profile = self.pool.profile([ENCODING]);
+        let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
         let checkout = timeout(PATIENCE, self.pool.checkout(wish)).await;
         let mut lease = checkout.ok().and_then(Result::ok).ok_or(Unheard::NoServer)?;
         lease.pin(Pin::needed("listener"));
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|_| Unheard::NoServer)?;
         let channel = format!("_pgweir_{:016x}", u64::from_ne_bytes(random));
-        // It rests for as long as its clients do.
-        lease.ledger.settings = None;
-        let prelude = format!("SET idle_session_timeout = 0; SET statement_timeout = 0; LISTEN {channel}");
-        lease.ask(&prelude).await?;
+        let prepared = prepare(&mut lease, &self.plain, &channel);
+        timeout(PATIENCE, prepared).await.map_err(|_| Unheard::Silent)??;
         let line = Arc::new(Line {
             board: Mutex::new(Switchboard::new(&channel, self.limit)),
             work: Notify::new(),
@@ -142,6 +142,14 @@ impl Listener {
         tokio::spawn(attend(Attended(line), lease, self.plain.clone(), self.counters.clone()));
         Ok(place)
     }
+}
+
+/// Makes a server the listener's: as it began, whoever had it last, and resting for as long as its clients do.
+async fn prepare(lease: &mut Lease, plain: &Arc<Settings>, channel: &str) -> Result<(), AskError> {
+    lease.restore(plain).await?;
+    lease.ledger.settings = None;
+    let prelude = format!("SET idle_session_timeout = 0; SET statement_timeout = 0; LISTEN {channel}");
+    lease.ask(&prelude).await.map(drop)
 }
 
 // -- the task
@@ -164,11 +172,9 @@ async fn attend(line: Attended, mut lease: Lease, plain: Arc<Settings>, counters
         return lease.close();
     }
     drop(line);
-    if lease.ask("DISCARD ALL").await.is_err() {
+    if lease.discard_all(&plain).await.is_err() {
         return lease.close();
     }
-    lease.wear(plain);
-    lease.notifications.clear();
     if let Ok(clean) = clean::prove(&lease.ledger, true) {
         lease.release(clean, Tally::default());
     }
@@ -202,12 +208,17 @@ impl Line {
                     return Err(AskError::Timeout(PATIENCE));
                 }
             }
-            self.take_in(&mut inbox, counters)?;
+            self.take_in(&mut inbox, &mut lease.ledger, counters)?;
             due = due.filter(|_| self.board.lock().is_asking());
         }
     }
 
-    fn take_in(&self, inbox: &mut BytesMut, counters: &Counters) -> Result<(), AskError> {
+    fn take_in(
+        &self,
+        inbox: &mut BytesMut,
+        ledger: &mut Ledger,
+        counters: &Counters,
+    ) -> Result<(), AskError> {
         let mut board = self.board.lock();
         while let Some(head) = frame::head(inbox).map_err(|_| AskError::Protocol)?
             && head.total <= inbox.len()
@@ -219,7 +230,10 @@ impl Line {
                     board.heard(&sent, &message);
                 }
                 b::READY_FOR_QUERY => board.statement_done(),
-                b::COMMAND_COMPLETE | b::NOTICE_RESPONSE | b::PARAMETER_STATUS => {}
+                b::PARAMETER_STATUS => {
+                    ledger.report(&message[HEAD..]).map_err(|_| AskError::Protocol)?;
+                }
+                b::COMMAND_COMPLETE | b::NOTICE_RESPONSE => {}
                 b::ERROR_RESPONSE => {
                     let fields = crate::wire::error::ErrorFields::read(&message[HEAD..]);
                     return Err(AskError::Refused(fields.message_text().into_owned()));
@@ -293,7 +307,9 @@ impl Subscription {
 
     /// A mark that process `pid` is about to send.
     pub fn expect(&self, pid: i32, then: Ear) -> Mark {
-        self.line.board.lock().expect(self.id, pid, then)
+        let mark = self.line.board.lock().expect(self.id, pid, then);
+        self.line.ring();
+        mark
     }
 
     /// Nothing follows from the mark any more; false if something has already.

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod connect;
 pub mod connection;
 pub mod derive;
+pub mod discard;
 pub mod encrypt;
 pub mod keeper;
 pub mod known;

@@ -244,12 +244,16 @@ impl<B: Clone> Switchboard<B> {
 // -- marks
 
 impl<B: Clone> Switchboard<B> {
-    /// A mark that process `pid` is about to send.
+    /// A mark that process `pid` is about to send. On a connection that is gone already nobody will see it.
     pub fn expect(&mut self, id: ListenerId, pid: i32, then: Ear) -> Mark {
         self.issued += 1;
         let mark = Mark { payload: format!("{}.{}", id.0, self.issued).into(), pid, then };
         if let Some(listener) = self.listeners.get_mut(&id) {
             listener.marks.push_back(mark.clone());
+            if !self.open {
+                listener.gap = Some(Gap::Lost);
+                self.bells.push(listener.bell.clone());
+            }
         }
         mark
     }

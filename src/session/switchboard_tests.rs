@@ -181,3 +181,16 @@ fn a_lost_connection_is_a_gap_for_those_who_were_to_hear_by_it() {
     assert_eq!(board.take(at_work), Ok(vec![]));
     assert!(board.subscribe('n').is_none());
 }
+
+#[test]
+fn a_mark_on_a_connection_that_was_lost_before_it_is_a_gap() {
+    let mut board = board(1000);
+    let id = board.subscribe('a').unwrap();
+    board.listen(id, names(&["c"]));
+    asks(&mut board);
+    board.lose();
+    assert_eq!((board.gap(id), board.take_bells()), (None, vec![]), "its server has its channels");
+    let mark = board.expect(id, 1, Ear::Open);
+    assert!(board.is_over(id, &mark));
+    assert_eq!(board.gap(id), Some(Gap::Lost));
+}

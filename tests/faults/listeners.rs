@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use pgweir::demo::cluster::{Recipe, Stop};
 use pgweir_testkit::client::Client;
+use pgweir_testkit::frontend;
 use pgweir_testkit::message::Message;
 use pgweir_testkit::play::query;
 
@@ -257,5 +258,107 @@ fn a_pool_that_has_no_place_for_a_listener_pins_as_before() {
     assert_eq!(payload(&client.receive().expect("a notification")), "p");
     assert_eq!(client.value("select 'served'"), "served");
     drop(client);
+    house.all_is_well();
+}
+
+/// A client of the profile that the shared listener has, so that they may have the same servers.
+fn akin(house: &House) -> Client {
+    Client::connect(&house.place(), &[("client_encoding".into(), "UTF8".into())]).expect("a login")
+}
+
+/// Has a client listen, gives the process of the shared listener, and waits until its server is in the pool again.
+fn listen_and_go(house: &House) -> String {
+    let mut client = akin(house);
+    client.ask("listen c");
+    rest(house, 1);
+    let pid = house.director().value(&format!("select pid {LISTENER}"));
+    drop(client);
+    eventually("the listener's server is back", || house.servers("pinned") == 0);
+    pid
+}
+
+#[test]
+fn the_server_of_a_listener_goes_back_without_statements() {
+    let house = House::new(2);
+    let mut clients = [akin(&house), akin(&house)];
+    let prepare = [frontend::parse("s", "select 42", &[]), frontend::sync()].concat();
+    for client in &mut clients {
+        client.ask("begin");
+        assert_eq!(client.say(&prepare), "1 Z[T]");
+    }
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    listen_and_go(&house);
+    let run = [frontend::bind("", "s", &[]), frontend::execute("", 0), frontend::sync()].concat();
+    for client in &mut clients {
+        client.ask("begin");
+        assert_eq!(client.say(&run), "2 D[42] C[SELECT 1] Z[T]");
+    }
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    drop(clients);
+    house.all_is_well();
+}
+
+#[test]
+fn the_server_of_a_listener_is_of_use_for_clients_that_came_after_a_change_of_defaults() {
+    let house = House::new(6);
+    listen_and_go(&house);
+    let database = house.client().value("select current_database()");
+    let change = format!("alter role current_user in database {database} set work_mem = '5MB'");
+    assert_eq!(house.client().ask(&change), "C[ALTER ROLE] Z[I]");
+    // The first server that opens compares the defaults, and finds them changed once more.
+    akin(&house).ask("select 1");
+    let pid = listen_and_go(&house);
+    let mut clients = [akin(&house), akin(&house)];
+    let pids = clients.each_mut().map(|client| {
+        client.ask("begin");
+        client.value("select pg_backend_pid()")
+    });
+    assert!(pids.contains(&pid), "{pid} isn't among {pids:?}");
+    drop(clients);
+    house.all_is_well();
+}
+
+#[test]
+fn what_a_listener_was_told_of_its_server_the_next_client_hears() {
+    let house = House::of(Recipe::default(), 2, "");
+    let mut clients = [akin(&house), akin(&house)];
+    let mut first = akin(&house);
+    first.ask("listen c");
+    rest(&house, 1);
+    reload(&house, "intervalstyle", "iso_8601");
+    // The listener's server says so when it is asked next.
+    let mut second = akin(&house);
+    second.ask("listen d");
+    rest(&house, 2);
+    drop((first, second));
+    eventually("nobody listens", || house.servers("pinned") == 0);
+    for client in &mut clients {
+        let heard = query(client, "begin").expect("an answer");
+        assert!(heard.iter().any(|message| message.tag == b'S'), "{heard:?}");
+    }
+    drop(clients);
+    house.all_is_well();
+}
+
+/// Changes the server's configuration; it is in force when this returns.
+fn reload(house: &House, name: &str, value: &str) {
+    let mut director = house.director();
+    director.ask(&format!("alter system set {name} = '{value}'"));
+    director.ask("select pg_reload_conf()");
+    eventually("the configuration was read", || director.value(&format!("show {name}")) == value);
+}
+
+#[test]
+fn a_listener_hears_in_its_own_encoding_whatever_its_server_was_used_for_before() {
+    let house = House::new(2);
+    let mut clients = [akin(&house), akin(&house)];
+    clients.iter_mut().for_each(|client| drop(client.ask("set client_encoding = 'LATIN1'; begin")));
+    clients.iter_mut().for_each(|client| drop(client.ask("commit")));
+    let mut listener = akin(&house);
+    listener.ask("listen c");
+    rest(&house, 1);
+    house.director().ask("notify c, 'é'");
+    assert_eq!(payload(&listener.receive().expect("a notification")), "é");
+    drop((clients, listener));
     house.all_is_well();
 }

@@ -1,7 +1,9 @@
 //! State of sessions: prepared statements, settings, COPY, messages of any size, modes of pools.
 
 use pgweir::demo::cluster::Recipe;
+use pgweir_testkit::client::Client;
 use pgweir_testkit::frontend::*;
+use pgweir_testkit::message::Message;
 
 use super::kit::{House, brief, eventually};
 
@@ -229,5 +231,45 @@ fn statement_mode_allows_no_transactions() {
     assert_eq!(client.ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
     client.tell(&query("begin"));
     assert!(brief(&client.until_closed()).ends_with("E[FATAL 0A000]"));
+    house.all_is_well();
+}
+
+#[test]
+fn a_configuration_that_is_read_again_while_pgweir_asks_is_told() {
+    let house = House::of(Recipe::default(), 1, "");
+    let (mut director, mut client) = (house.director(), house.client());
+    director.ask("select pg_advisory_lock(1)");
+    client.tell(&query("select set_config('work_mem', '5MB', false), pg_advisory_xact_lock(1)"));
+    let waits = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+    eventually("it waits", || director.value(waits) == "1");
+    director.ask("alter system set intervalstyle = 'iso_8601'");
+    director.ask("select pg_reload_conf()");
+    eventually("the configuration was read", || director.value("show intervalstyle") == "iso_8601");
+    // The server reads it before its next command, which is a question of pgweir's own.
+    director.ask("select pg_advisory_unlock(1)");
+    client.until_ready();
+    client.tell(&query("select 1"));
+    let heard: Vec<_> = client.until_ready().iter().map(Message::line).collect();
+    assert!(heard.contains(&"ParameterStatus IntervalStyle=iso_8601".to_owned()), "{heard:?}");
+    drop(client);
+    house.all_is_well();
+}
+
+#[test]
+fn the_welcome_of_a_forgotten_profile_tells_of_no_other_client() {
+    let house = House::new(2);
+    let connect = |timeout: u32| {
+        let profile = [("lock_timeout".to_owned(), timeout.to_string())];
+        Client::greeted(&house.place(), &profile).expect("a login")
+    };
+    let (mut own, _) = connect(0);
+    own.ask("set timezone = 'Asia/Tokyo'; begin");
+    // As many profiles as are remembered.
+    (1..=256).for_each(|other| drop(connect(other)));
+    own.ask("commit");
+    let (_, welcome) = connect(0);
+    let told: Vec<_> = welcome.iter().map(Message::line).collect();
+    assert!(!told.contains(&"ParameterStatus TimeZone=Asia/Tokyo".to_owned()), "{told:?}");
+    drop(own);
     house.all_is_well();
 }

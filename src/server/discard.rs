@@ -1,0 +1,30 @@
+//! Takes everything from a server that its last client may have left.
+//!
+//! Depends on `ask`, `lease`, `restore`. Invariant: what PostgreSQL forgets at `DISCARD ALL`, the ledger forgets with it.
+
+use std::sync::Arc;
+
+use super::ask::AskError;
+use super::lease::Lease;
+use crate::session::settings::Settings;
+
+impl Lease {
+    /// Runs `DISCARD ALL`. `plain` is what a session has behind it: what it began with.
+    ///
+    /// # Errors
+    /// The server can't be used any more; nor can one that began otherwise, for `DISCARD ALL` gives that back.
+    pub async fn discard_all(&mut self, plain: &Arc<Settings>) -> Result<(), AskError> {
+        if self.began_otherwise {
+            return Err(AskError::Protocol);
+        }
+        self.ledger.settings = None;
+        self.ask("DISCARD ALL").await?;
+        self.ledger.statements.retain(|_| false);
+        self.ledger.questions = 0;
+        self.ledger.sequences = None;
+        // Whoever listened has gone.
+        self.notifications.clear();
+        self.wear(plain.clone());
+        Ok(())
+    }
+}
