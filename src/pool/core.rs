@@ -94,8 +94,8 @@ struct Slot<W> {
     profile: ProfileId,
     state: State,
     pin: Option<Pin<W>>,
-    /// Its client was asked to give it back.
-    asked_back: bool,
+    /// Its client was asked to give it back, and on whose behalf. Only while its pin yields.
+    asked_back: Option<AskedFor>,
     exempt: bool,
     yielded: bool,
     opened: Instant,
@@ -103,6 +103,15 @@ struct Slot<W> {
     expires: Option<Instant>,
     /// How long it may rest.
     idle_for: Option<Duration>,
+}
+
+/// Who lacks a server that a client is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedFor {
+    /// A client of this profile.
+    Line(ProfileId),
+    /// Another pool, under the same ceilings.
+    Neighbour,
 }
 
 /// What happens to a clean server.
