@@ -142,9 +142,9 @@ impl Client {
 
     /// Whether the client keeps a server that it can do without, asks nothing of it, and others wait for it.
     fn gives_back(&self, lease: &Lease) -> bool {
-        (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
-            && lease.ledger.is_at_rest()
+        lease.ledger.is_at_rest()
             && self.holds_nothing()
+            && (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
             && lease.is_asked_back()
     }
 
