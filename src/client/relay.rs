@@ -255,7 +255,9 @@ impl Client {
     }
 
     fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let session_may_rest = self.state.settings.idle_timeout;
+        let known = || self.home.known.idle_timeout(self.profile.id);
+        let beginning = *self.profile.idle_timeout.get_or_init(known);
+        let session_may_rest = self.state.settings.idle_timeout_over(beginning);
         self.poll_overdue(cx, Doing { resting: true, session_may_rest, ..Doing::default() })
     }
 

@@ -10,6 +10,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use postgres_protocol::escape::{escape_identifier, escape_literal};
 
+use crate::catalog::Baseline;
+
 /// Overrides of one session: settings that differ from their reset values, and its identity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Overrides {
@@ -29,7 +31,7 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Equal for sets under which a statement text means the same; 0 is "as at startup".
     pub dialect: u32,
-    /// After which an idle session of these settings is to end.
+    /// What the overrides say about when an idle session is to end.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -63,6 +65,18 @@ const ANALYSIS: &[&str] = &[
     "quote_all_identifiers",
     "row_security",
 ];
+
+impl Settings {
+    /// After which an idle session of these settings is to end, if one without overrides is to after `beginning`.
+    pub fn idle_timeout_over(&self, beginning: Option<Duration>) -> Option<Duration> {
+        if self.overrides.values.contains_key(IDLE_TIMEOUT) { self.idle_timeout } else { beginning }
+    }
+}
+
+/// After which idle sessions with this baseline end.
+pub fn idle_timeout(baseline: &Baseline) -> Option<Duration> {
+    baseline.value(IDLE_TIMEOUT).and_then(time)
+}
 
 impl Overrides {
     pub fn is_empty(&self) -> bool {
@@ -224,6 +238,18 @@ mod tests {
         let off = interner.intern(overrides(&[(IDLE_TIMEOUT, "0")]));
         assert_eq!(off.idle_timeout, None);
         assert!(interner.to_rest(&off).is_none());
+    }
+
+    #[test]
+    fn an_override_of_the_idle_timeout_counts_more_than_what_the_session_began_with() {
+        let interner = Interner::default();
+        let beginning = idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("1s"))]));
+        assert_eq!(beginning, Some(Duration::from_secs(1)));
+        let over = |values| interner.intern(overrides(values)).idle_timeout_over(beginning);
+        assert_eq!(over(&[("work_mem", "5MB")]), beginning);
+        assert_eq!(over(&[(IDLE_TIMEOUT, "5s")]), Some(Duration::from_secs(5)));
+        assert_eq!(over(&[(IDLE_TIMEOUT, "0")]), None);
+        assert_eq!(idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("0"))])), None);
     }
 
     #[test]
