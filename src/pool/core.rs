@@ -72,7 +72,7 @@ pub struct Core<S, W> {
     habit: Option<ProfileId>,
     dice: Dice,
     orders: VecDeque<Order<S>>,
-    wakes: Vec<W>,
+    wakes: VecDeque<W>,
     /// When the shell will call [`Self::expire`] next.
     armed: Option<Instant>,
     /// That is too late.
@@ -149,7 +149,7 @@ impl<S, W: Clone> Core<S, W> {
             habit: None,
             dice: Dice::seeded(seed),
             orders: VecDeque::new(),
-            wakes: Vec::new(),
+            wakes: VecDeque::new(),
             armed: None,
             stir: false,
         }
@@ -228,7 +228,7 @@ impl<S, W: Clone> Core<S, W> {
 
     /// The next one to be woken; to be asked for after each call.
     pub fn next_wake(&mut self) -> Option<W> {
-        self.wakes.pop()
+        self.wakes.pop_front()
     }
 
     /// The next thing to be done.
@@ -315,7 +315,7 @@ impl<S, W: Clone> Core<S, W> {
     /// Someone has left the queue for good.
     fn dismiss(&mut self, now: Instant, left: Left<W>) {
         self.wait_ends(now, left.since);
-        self.wakes.push(left.waker);
+        self.wakes.push_back(left.waker);
     }
 
     fn wait_ends(&mut self, now: Instant, since: Instant) {

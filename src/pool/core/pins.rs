@@ -1,5 +1,6 @@
 //! Servers that are pinned to a client: how they count, why, and which are asked back.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use slab::Slab;
@@ -103,7 +104,7 @@ impl<S, W: Clone> Core<S, W> {
 /// Asks for servers that fit until `wanted` are asked for on this behalf.
 fn ask<W: Clone>(
     slots: &mut Slab<Slot<W>>,
-    wakes: &mut Vec<W>,
+    wakes: &mut VecDeque<W>,
     behalf: AskedFor,
     wanted: u32,
     fits: impl Fn(&Slot<W>) -> bool,
@@ -116,6 +117,6 @@ fn ask<W: Clone>(
     });
     for (slot, waker) in keepers.take((wanted as usize).saturating_sub(asked)) {
         slot.asked_back = Some(behalf);
-        wakes.push(waker);
+        wakes.push_back(waker);
     }
 }
