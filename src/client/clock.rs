@@ -69,11 +69,11 @@ pub(super) struct Doing {
     pub in_transaction: bool,
     /// An answer waits for the client to read.
     pub stalled: bool,
-    /// The client has no server and asks for nothing.
+    /// The client asks for nothing, be it without a server or with one that it keeps.
     pub resting: bool,
     /// It asks for nothing, and has a server only because it listens.
     pub lingering: bool,
-    /// How long its session may, by its own `idle_session_timeout`.
+    /// How long its session may, by its own `idle_session_timeout`. With a server that is PostgreSQL's to keep.
     pub session_may_rest: Option<Duration>,
 }
 
@@ -101,7 +101,7 @@ impl Clock {
     pub(super) fn released(&mut self) {
         if let Some(spans) = &mut self.0 {
             (spans.query, spans.cancelled, spans.transaction, spans.pause) = (None, None, None, None);
-            spans.linger = None;
+            (spans.rest, spans.linger) = (None, None);
         }
     }
 

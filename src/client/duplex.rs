@@ -327,11 +327,13 @@ impl Duplex<'_> {
         if self.half_open.is_closed() && self.lanes.down.is_between_messages() {
             self.half_open.poll_gone(cx, self.stream, &self.state.told).map_err(|_| End::ClientGone)?;
         }
+        let (idle, lingers) = (self.is_idle(), self.lingers);
         let doing = Doing {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
             stalled: self.owes_client(),
-            lingering: self.lingers && self.is_idle(),
+            resting: idle && !lingers,
+            lingering: idle && lingers,
             ..Doing::default()
         };
         match self.clock.poll(cx, &self.home.deadlines, doing, self.stream) {

@@ -104,7 +104,8 @@ impl Client {
         self.state.pins = Pins::default();
         let lanes = self.working();
         let mid_message = lanes.down.is_passing();
-        let pipelined = lanes.up.unjudged() > 0 || lanes.up.is_passing();
+        let mid_request = lanes.up.is_passing();
+        let pipelined = lanes.up.unjudged() > 0 || mid_request;
         lanes.down.drop_unjudged();
         if matches!(loss, Loss::Violation(_)) {
             return Err(End::Fault(Fault::Desync));
@@ -120,15 +121,15 @@ impl Client {
                 poll_fn(|cx| self.poll_skip(cx, false)).await?;
             }
             write::ready_for_query(self.working().down.out(), b'I');
-        } else {
+        } else if open || mid_request {
             self.bad_news = Some(Box::new(fault));
         }
         Ok(None)
     }
 
-    /// Whether something of its session is in its server alone.
+    /// Whether something of its session is in its server alone, which it can't do without.
     pub(super) fn keeps_session(&self) -> bool {
-        self.home.mode == Mode::Session || !self.state.pins.is_empty()
+        self.home.mode == Mode::Session || !self.state.pins.of_others().is_empty()
     }
 
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
@@ -162,7 +163,7 @@ impl Client {
                     .intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
         match may_have_committed {
             true => Fault::CommitInDoubt,
-            false if self.state.pins.is_empty() => Fault::ServerLost,
+            false if self.state.pins.of_others().is_empty() => Fault::ServerLost,
             false => Fault::SessionLost { held: self.state.pins.to_string() },
         }
     }

@@ -161,9 +161,9 @@ impl Client {
 
     /// Whether the client keeps a server that it can do without, asks nothing of it, and others wait for it.
     fn gives_back(&self, lease: &Lease) -> bool {
-        (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
-            && lease.ledger.is_at_rest()
+        lease.ledger.is_at_rest()
             && self.holds_nothing()
+            && (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
             && lease.is_asked_back()
     }
 
@@ -274,7 +274,9 @@ impl Client {
     }
 
     fn poll_rested_too_long(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), End>> {
-        let session_may_rest = self.state.settings.idle_timeout;
+        let known = || self.home.known.idle_timeout(self.profile.id);
+        let beginning = *self.profile.idle_timeout.get_or_init(known);
+        let session_may_rest = self.state.settings.idle_timeout_over(beginning);
         self.poll_overdue(cx, Doing { resting: true, session_may_rest, ..Doing::default() })
     }
 

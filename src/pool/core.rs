@@ -72,7 +72,7 @@ pub struct Core<S, W> {
     habit: Option<ProfileId>,
     dice: Dice,
     orders: VecDeque<Order<S>>,
-    wakes: Vec<W>,
+    wakes: VecDeque<W>,
     /// When the shell will call [`Self::expire`] next.
     armed: Option<Instant>,
     /// That is too late.
@@ -94,8 +94,8 @@ struct Slot<W> {
     profile: ProfileId,
     state: State,
     pin: Option<Pin<W>>,
-    /// Its client was asked to give it back.
-    asked_back: bool,
+    /// Its client was asked to give it back, and on whose behalf. Only while its pin yields.
+    asked_back: Option<AskedFor>,
     exempt: bool,
     yielded: bool,
     opened: Instant,
@@ -103,6 +103,15 @@ struct Slot<W> {
     expires: Option<Instant>,
     /// How long it may rest.
     idle_for: Option<Duration>,
+}
+
+/// Who lacks a server that a client is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AskedFor {
+    /// A client of this profile.
+    Line(ProfileId),
+    /// Another pool, under the same ceilings.
+    Neighbour,
 }
 
 /// What happens to a clean server.
@@ -140,7 +149,7 @@ impl<S, W: Clone> Core<S, W> {
             habit: None,
             dice: Dice::seeded(seed),
             orders: VecDeque::new(),
-            wakes: Vec::new(),
+            wakes: VecDeque::new(),
             armed: None,
             stir: false,
         }
@@ -219,7 +228,7 @@ impl<S, W: Clone> Core<S, W> {
 
     /// The next one to be woken; to be asked for after each call.
     pub fn next_wake(&mut self) -> Option<W> {
-        self.wakes.pop()
+        self.wakes.pop_front()
     }
 
     /// The next thing to be done.
@@ -306,7 +315,7 @@ impl<S, W: Clone> Core<S, W> {
     /// Someone has left the queue for good.
     fn dismiss(&mut self, now: Instant, left: Left<W>) {
         self.wait_ends(now, left.since);
-        self.wakes.push(left.waker);
+        self.wakes.push_back(left.waker);
     }
 
     fn wait_ends(&mut self, now: Instant, since: Instant) {

@@ -4,7 +4,8 @@
 //! an id is never used for another profile.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use crate::catalog::DefaultsEpoch;
 
@@ -44,6 +45,8 @@ pub struct ProfileId(pub(super) u32);
 pub struct Profile {
     pub id: ProfileId,
     pub parameters: Parameters,
+    /// After which sessions that begin so end if they are idle. Set when a client needs to know it.
+    pub idle_timeout: OnceLock<Option<Duration>>,
 }
 
 /// Names and values, sorted by name, each name once.
@@ -86,7 +89,7 @@ impl Profiles {
         self.sweep();
         let id = ProfileId(self.issued);
         self.issued += 1;
-        let profile = Arc::new(Profile { id, parameters: parameters.clone() });
+        let profile = Arc::new(Profile { id, parameters: parameters.clone(), idle_timeout: OnceLock::new() });
         self.by_id.insert(id, Arc::clone(&profile));
         self.known.insert(parameters, Arc::clone(&profile));
         profile

@@ -152,6 +152,12 @@ impl Seat {
     pub(super) fn should_yield(&self, spare: Spare) -> bool {
         self.ceilings.hungry() && self.ceilings.with(|books| books.should_yield(self.pool, spare))
     }
+
+    /// How many servers that nobody waits for here would be closed for hungry neighbours, if there were any.
+    pub(super) fn owes(&self) -> u32 {
+        let owes = |books: &mut Books| books.helped(self.pool, Spare::Idle).saturating_sub(books.yielding);
+        if self.ceilings.hungry() { self.ceilings.with(owes) as u32 } else { 0 }
+    }
 }
 
 impl Drop for Seat {
@@ -213,6 +219,13 @@ impl Books {
     /// off; if that has none at all, only after it has worked for a while: else two pools would take turns at each
     /// transaction, with a login each time.
     fn should_yield(&mut self, pool: usize, spare: Spare) -> bool {
+        let yields = self.yielding < self.helped(pool, spare);
+        self.yielding += usize::from(yields);
+        yields
+    }
+
+    /// Hungry pools for which this one should close such a server.
+    fn helped(&self, pool: usize, spare: Spare) -> usize {
         let held = self.pools[pool].held;
         let helped = self.hungry.iter().filter(|&&hungry| hungry != pool).filter(|&&hungry| {
             let theirs = self.pools[hungry].held;
@@ -224,9 +237,7 @@ impl Books {
                 Spare::Wanted => all && (held > theirs + 1 || theirs == 0),
             }
         });
-        let yields = self.yielding < helped.count();
-        self.yielding += usize::from(yields);
-        yields
+        helped.count()
     }
 
     fn fits(&self, pool: usize) -> bool {

@@ -23,6 +23,11 @@ fn wish(profile: ProfileId) -> Wish {
     Wish { profile, label: Label::BASELINE, home: None }
 }
 
+/// A client that can do without its server.
+fn yielding(client: u32) -> Pin<u32> {
+    Pin { reason: "sequence", is_replaced: false, yields: Some(client) }
+}
+
 fn size(size: u32) -> PoolSettings {
     PoolSettings { size, ..PoolSettings::default() }
 }
@@ -339,10 +344,9 @@ fn a_pinned_server_makes_room_for_another_up_to_their_limit() {
 #[test]
 fn a_server_that_its_client_can_do_without_is_asked_back_once_for_each_who_waits() {
     let mut pool = Bench::new(PoolSettings { pinned_servers: 0, ..size(2) });
-    let convenient = |client| Pin { reason: "sequence", is_replaced: false, yields: Some(client) };
     let mut lent = pool.lend(2, A);
     for (client, held) in lent.iter().enumerate() {
-        pool.core.pin(pool.now, held, convenient(client as u32));
+        pool.core.pin(pool.now, held, yielding(client as u32));
     }
     assert_eq!(pool.core.next_wake(), None, "nobody waits");
     let ticket = pool.queued(9, A);
@@ -366,6 +370,77 @@ fn one_that_may_be_replaced_is_asked_back_when_no_more_may() {
     pool.core.pin(pool.now, &second, pin(2));
     let _ticket = pool.queued(9, A);
     assert!(pool.core.next_wake().is_some());
+}
+
+#[test]
+fn a_server_is_asked_back_when_the_ceilings_leave_no_other() {
+    let ceilings = Ceilings::new(Totals { servers: Some(1), ..Totals::default() });
+    let mut pool = Bench::seated(size(5), &ceilings, "a");
+    let held = pool.lend(1, A).remove(0);
+    pool.core.pin(pool.now, &held, yielding(1));
+    let ticket = pool.queued(9, A);
+    assert_eq!(pool.core.next_wake(), Some(1));
+    assert_eq!(pool.give_back(held), Some(9));
+    let _held = pool.collected(ticket);
+}
+
+#[test]
+fn a_server_is_asked_back_for_a_neighbour_that_has_none() {
+    let ceilings = Ceilings::new(Totals { servers: Some(1), ..Totals::default() });
+    let mut rich = Bench::seated(size(5), &ceilings, "a");
+    let mut poor = Bench::seated(size(5), &ceilings, "b");
+    let held = rich.lend(1, A).remove(0);
+    rich.core.pin(rich.now, &held, yielding(1));
+    let _ticket = poor.queued(9, A);
+    rich.core.shed(rich.now);
+    assert_eq!(rich.core.next_wake(), Some(1));
+    rich.core.shed(rich.now);
+    assert_eq!(rich.core.next_wake(), None, "once is enough");
+    assert_eq!(rich.give_back(held), None);
+    assert_eq!(rich.close().2, Ended::Yielded);
+}
+
+#[test]
+fn a_server_that_is_pinned_while_a_neighbour_has_none_is_asked_back() {
+    let ceilings = Ceilings::new(Totals { servers: Some(1), ..Totals::default() });
+    let mut rich = Bench::seated(size(5), &ceilings, "a");
+    let mut poor = Bench::seated(size(5), &ceilings, "b");
+    let held = rich.lend(1, A).remove(0);
+    let _ticket = poor.queued(9, A);
+    rich.core.pin(rich.now, &held, yielding(1));
+    assert!(rich.core.is_asked_back(&held));
+}
+
+#[test]
+fn while_connecting_does_not_work_only_servers_of_use_are_asked_back() {
+    for kind in [OpenErrorKind::TooMany, OpenErrorKind::Unreachable] {
+        let mut pool = Bench::new(size(5));
+        let (a, b) = (pool.lend(1, A).remove(0), pool.lend(1, B).remove(0));
+        let _ticket = pool.queued(9, B);
+        let (permit, _) = pool.opens().remove(0);
+        for (client, held) in [(1, &a), (2, &b)] {
+            pool.core.pin(pool.now, held, yielding(client));
+        }
+        assert_eq!(pool.core.next_wake(), None, "one is on its way");
+        pool.fail(permit, kind);
+        assert_eq!(pool.core.next_wake(), Some(2));
+        assert!(!pool.core.is_asked_back(&a));
+    }
+}
+
+#[test]
+fn a_server_that_can_not_be_done_without_any_more_is_asked_for_no_more() {
+    let mut pool = Bench::new(PoolSettings { pinned_servers: 0, ..size(2) });
+    let lent = pool.lend(2, A);
+    pool.core.pin(pool.now, &lent[0], yielding(0));
+    let _ticket = pool.queued(9, A);
+    assert_eq!(pool.core.next_wake(), Some(0));
+    pool.core.pin(pool.now, &lent[0], Pin::needed("temp table"));
+    assert!(!pool.core.is_asked_back(&lent[0]));
+    pool.core.pin(pool.now, &lent[1], yielding(1));
+    assert_eq!(pool.core.next_wake(), Some(1), "the other instead");
+    pool.core.pin(pool.now, &lent[0], yielding(0));
+    assert!(!pool.core.is_asked_back(&lent[0]));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -12,6 +13,7 @@ use super::connection::Connection;
 use crate::catalog::{Baseline, DefaultsWatch, Epochs, queries};
 use crate::pool::key::ProfileId;
 use crate::session::params::Params;
+use crate::session::settings::idle_timeout;
 
 /// What servers of each profile start with, as the last one told.
 #[derive(Debug, Default)]
@@ -38,6 +40,11 @@ impl Known {
     /// The parameters that a server of this profile reports.
     pub fn params(&self, profile: ProfileId) -> Option<Params> {
         self.beginning(profile).map(|known| known.params)
+    }
+
+    /// After which idle sessions of this profile end, unless they set something else.
+    pub fn idle_timeout(&self, profile: ProfileId) -> Option<Duration> {
+        idle_timeout(&self.beginning(profile)?.baseline)
     }
 
     pub(super) fn beginning(&self, profile: ProfileId) -> Option<Beginning> {

@@ -139,6 +139,9 @@ pub enum Hold {
 impl Pins {
     /// `None`: the server is anyone's.
     pub fn hold(&self) -> Option<Hold> {
+        if self.is_empty() {
+            return None;
+        }
         let first = self.reasons().next()?;
         Some(if first == Reason::Sequence { Hold::Convenient(self.sequences) } else { Hold::Needed(first) })
     }

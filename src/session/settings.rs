@@ -32,7 +32,7 @@ pub struct Settings {
     pub overrides: Overrides,
     /// Equal for sets under which a statement text means the same; 0 is "as at startup".
     pub dialect: u32,
-    /// After which an idle session of these settings is to end.
+    /// What the overrides say about when an idle session is to end.
     pub idle_timeout: Option<Duration>,
 }
 
@@ -45,6 +45,18 @@ impl Settings {
     pub(crate) fn of_dialect(dialect: u32) -> Arc<Self> {
         Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None })
     }
+}
+
+impl Settings {
+    /// After which an idle session of these settings is to end, if one without overrides is to after `beginning`.
+    pub fn idle_timeout_over(&self, beginning: Option<Duration>) -> Option<Duration> {
+        if self.overrides.values.contains_key(IDLE_TIMEOUT) { self.idle_timeout } else { beginning }
+    }
+}
+
+/// After which idle sessions with this baseline end.
+pub fn idle_timeout(baseline: &Baseline) -> Option<Duration> {
+    baseline.value(IDLE_TIMEOUT).and_then(time)
 }
 
 impl Overrides {
@@ -220,6 +232,18 @@ mod tests {
         let off = interner.intern(overrides(&[(IDLE_TIMEOUT, "0")]));
         assert_eq!(off.idle_timeout, None);
         assert!(interner.to_rest(&off).is_none());
+    }
+
+    #[test]
+    fn an_override_of_the_idle_timeout_counts_more_than_what_the_session_began_with() {
+        let interner = Interner::default();
+        let beginning = idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("1s"))]));
+        assert_eq!(beginning, Some(Duration::from_secs(1)));
+        let over = |values| interner.intern(overrides(values)).idle_timeout_over(beginning);
+        assert_eq!(over(&[("work_mem", "5MB")]), beginning);
+        assert_eq!(over(&[(IDLE_TIMEOUT, "5s")]), Some(Duration::from_secs(5)));
+        assert_eq!(over(&[(IDLE_TIMEOUT, "0")]), None);
+        assert_eq!(idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("0"))])), None);
     }
 
     #[test]

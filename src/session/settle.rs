@@ -138,8 +138,9 @@ struct Held {
     role: Box<str>,
 }
 
-/// Settings that aren't state of the session, whatever their source says. (`transaction_timeout` is.)
-const TRANSIENT: [&str; 7] = [
+/// Settings that aren't state to be set again, whatever their source says: they end with the transaction (but for
+/// `transaction_timeout`), are kept as the session's identity, or are reported and no user can set them.
+const NO_STATE: [&str; 12] = [
     "transaction_isolation",
     "transaction_read_only",
     "transaction_deferrable",
@@ -147,6 +148,11 @@ const TRANSIENT: [&str; 7] = [
     "role",
     "session_authorization",
     "is_superuser",
+    "in_hot_standby",
+    "integer_datetimes",
+    "server_encoding",
+    "server_version",
+    "server_version_num",
 ];
 
 impl Answers {
@@ -181,7 +187,7 @@ impl Answers {
         for (name, value) in &self.settings {
             let name = name.to_ascii_lowercase();
             match value {
-                Some(value) if !TRANSIENT.contains(&&*name) && baseline.overridden_by(&name, Some(value)) => {
+                Some(value) if !NO_STATE.contains(&&*name) && baseline.overridden_by(&name, Some(value)) => {
                     after.values.insert(name.into(), value.clone());
                 }
                 _ => drop(after.values.remove(&*name)),

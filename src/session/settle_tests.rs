@@ -217,6 +217,13 @@ fn what_ends_with_the_transaction_is_no_override_but_its_timeout_is() {
     assert_eq!(after(&Questions::default(), &[], &rows), overrides(&[("transaction_timeout", "1s")]));
 }
 
+#[test]
+fn what_no_user_can_set_is_no_override() {
+    // As a client asks for them after a promotion, or with a driver's SHOW.
+    let rows: [&[&str]; 3] = [&["in_hot_standby", "off"], &["server_version", "99"], &["is_superuser", "on"]];
+    assert_eq!(after(&Questions::default(), &[("in_hot_standby", "on")], &rows), Overrides::default());
+}
+
 const HELD_ROW: [&str; 8] = ["1", "2", "3", "4", "5", "6", "other", "r"];
 
 #[test]

@@ -211,6 +211,18 @@ fn f11_client_is_idle() {
 }
 
 #[test]
+fn f11b_client_is_idle_and_keeps_its_server() {
+    for (mode, holds) in [("transaction", "select pg_advisory_lock(7)"), ("session", "select 1")] {
+        let house = House::with(1, &format!("timeouts.client_idle = '300ms'\npool.mode = '{mode}'"));
+        let mut client = house.client();
+        client.ask(holds);
+        assert_eq!(brief(&client.until_closed()), "E[FATAL 57P05]", "{mode}");
+        assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+        house.all_is_well();
+    }
+}
+
+#[test]
 fn a_transaction_has_its_limit() {
     let house = House::with(1, "timeouts.transaction = '500ms'");
     let mut client = house.client();

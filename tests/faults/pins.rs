@@ -23,6 +23,35 @@ fn a_pool_full_of_pins_says_so() {
 }
 
 #[test]
+fn a_client_that_can_do_without_its_server_stays_when_that_is_lost() {
+    let house = House::new(1);
+    let mut client = house.client();
+    client.ask("create table counted (id serial)");
+    client.ask("insert into counted default values");
+    eventually("it keeps its server", || house.servers("pinned") == 1);
+    assert_eq!(house.terminate(), 1);
+    eventually("the pool knows", || house.servers("pinned") == 0);
+    assert_eq!(client.ask("select count(*) from counted"), "T D[1] C[SELECT 1] Z[I]");
+    assert_eq!(client.ask("select currval('counted_id_seq')"), "T E[ERROR 55000] Z[I]");
+    house.all_is_well();
+}
+
+#[test]
+fn servers_that_clients_can_do_without_serve_others_under_a_ceiling() {
+    let house = House::with(5, "limits.max_servers = 2\npool.queue_timeout = '5s'");
+    house.client().ask("create table t (v int)");
+    let mut keepers: Vec<_> = (0..2).map(|_| house.client()).collect();
+    keepers.iter_mut().for_each(|keeper| drop(keeper.ask("begin")));
+    for text in ["insert into t values (1)", "commit"] {
+        keepers.iter_mut().for_each(|keeper| drop(keeper.ask(text)));
+    }
+    eventually("each keeps one", || house.servers("pinned") == 2);
+    assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
+    drop(keepers);
+    house.all_is_well();
+}
+
+#[test]
 fn the_log_says_once_for_each_reason_and_application_how_to_do_without() {
     let house = House::new(1);
     for _ in 0..3 {

@@ -1,10 +1,12 @@
 //! Servers that are pinned to a client: how they count, why, and which are asked back.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::{Core, Held, Pin};
+use slab::Slab;
+
+use super::{AskedFor, Core, Held, Pin, Slot};
 use crate::pool::accounts::State;
-use crate::pool::key::ProfileId;
 
 /// Exempt servers up to which a pin needs no reason to be replaced.
 const FEW: u32 = 4;
@@ -14,43 +16,58 @@ impl<S, W: Clone> Core<S, W> {
     /// pool may have another server instead. A further pin takes the place of the one before.
     pub fn pin(&mut self, now: Instant, held: &Held<S>, pin: Pin<W>) {
         self.enter(now, held.id(), State::Pinned);
-        let before = self.slot(held.id()).pin.as_ref().map(|pin| pin.reason);
-        if before != Some(pin.reason) {
-            *self.pins.entry(pin.reason).or_default() += 1;
+        let slot = self.slot(held.id());
+        slot.asked_back = slot.asked_back.filter(|_| pin.yields.is_some());
+        let (reason, before) = (pin.reason, slot.pin.replace(pin));
+        if before.is_none_or(|before| before.reason != reason) {
+            *self.pins.entry(reason).or_default() += 1;
         }
-        self.slot(held.id()).pin = Some(pin);
         self.exempt_pinned(now);
         self.plan(now);
     }
 
     /// Whether somebody waits who could use a server whose pin [yields](Pin::yields).
     pub fn is_asked_back(&self, held: &Held<S>) -> bool {
-        self.slots[held.id().slot as usize].asked_back
+        self.slots[held.id().slot as usize].asked_back.is_some()
     }
 
     pub fn unpin(&mut self, now: Instant, held: &Held<S>) {
         self.enter(now, held.id(), State::Active);
         let slot = self.slot(held.id());
         slot.pin = None;
-        slot.asked_back = false;
+        slot.asked_back = None;
         if std::mem::take(&mut slot.exempt) {
             self.exempt -= 1;
             self.exempt_pinned(now);
         }
     }
 
-    /// Wakes clients who keep a server that they can do without, as many as others wait without a prospect.
-    pub(super) fn ask_back(&mut self, profile: ProfileId) {
-        let line = self.queue.lines().find(|(line, _)| *line == profile);
-        let waiting = line.map_or(0, |(_, waiting)| waiting);
-        let Self { slots, wakes, .. } = self;
-        let asked = slots.iter().filter(|(_, slot)| slot.asked_back).count();
-        let wanted = (waiting as usize).saturating_sub(asked);
-        let yielding = slots.iter_mut().filter_map(|(_, slot)| {
-            let waker = slot.pin.as_ref()?.yields.clone()?;
-            (!std::mem::replace(&mut slot.asked_back, true)).then_some(waker)
-        });
-        wakes.extend(yielding.take(wanted));
+    /// Wakes clients who keep a server that they can do without, one for each who waits without a prospect: whether
+    /// the pool is full, or the ceilings are, or connecting doesn't work. Called whenever one of these may have changed.
+    pub(super) fn ask_back(&mut self, now: Instant) {
+        if self.accounts.count(State::Pinned) == 0 {
+            return;
+        }
+        let full = self.hungry || !self.has_room(now);
+        let mut closing = self.accounts.count(State::Closing);
+        let Self { queue, health, connecting, slots, wakes, .. } = self;
+        for (profile, waiting) in queue.lines() {
+            let coming = connecting.iter().filter(|connecting| **connecting == profile).count() as u32;
+            let mut lacking = waiting.saturating_sub(coming);
+            let may_open = health.is_well() && !health.bars(now, profile, connecting);
+            if may_open && !full {
+                continue;
+            }
+            if may_open {
+                let covered = closing.min(lacking);
+                (closing, lacking) = (closing - covered, lacking - covered);
+            }
+            let of_profile = |slot: &Slot<W>| slot.profile == profile;
+            ask(slots, wakes, AskedFor::Line(profile), lacking, of_profile);
+            // One of another profile makes room, which is of use only if then one of this can be opened.
+            ask(slots, wakes, AskedFor::Line(profile), lacking, |_| may_open);
+        }
+        ask(slots, wakes, AskedFor::Neighbour, self.seat.owes(), |_| true);
     }
 
     /// Lets as many pinned servers as allowed not count against `size`.
@@ -81,5 +98,25 @@ impl<S, W: Clone> Core<S, W> {
             }
         }
         counts
+    }
+}
+
+/// Asks for servers that fit until `wanted` are asked for on this behalf.
+fn ask<W: Clone>(
+    slots: &mut Slab<Slot<W>>,
+    wakes: &mut VecDeque<W>,
+    behalf: AskedFor,
+    wanted: u32,
+    fits: impl Fn(&Slot<W>) -> bool,
+) {
+    let pinned = |slot: &Slot<W>| slot.state == State::Pinned;
+    let asked = slots.iter().filter(|(_, slot)| pinned(slot) && slot.asked_back == Some(behalf)).count();
+    let keepers = slots.iter_mut().filter(|(_, slot)| pinned(slot)).filter_map(|(_, slot)| {
+        let waker = slot.pin.as_ref()?.yields.clone()?;
+        (slot.asked_back.is_none() && fits(slot)).then_some((slot, waker))
+    });
+    for (slot, waker) in keepers.take((wanted as usize).saturating_sub(asked)) {
+        slot.asked_back = Some(behalf);
+        wakes.push_back(waker);
     }
 }

@@ -55,13 +55,14 @@ impl<S, W: Clone> Core<S, W> {
         self.plan(now);
     }
 
-    /// Closes idle servers for pools that are worse off.
+    /// Closes idle servers for pools that are worse off, and asks for those that clients can do without.
     pub fn shed(&mut self, now: Instant) {
         while self.idle.iter().next().is_some() && self.seat.should_yield(super::Spare::Idle) {
             let held = self.idle.pop_oldest().expect("looked at above");
             self.slot(held.id()).yielded = true;
             self.close(now, held, Ended::Yielded);
         }
+        self.ask_back(now);
     }
 
     /// Closes the idle servers that `keep` denies.
@@ -76,6 +77,7 @@ impl<S, W: Clone> Core<S, W> {
     /// Opens what is needed and allowed. Called whenever one of both may have changed.
     pub(super) fn plan(&mut self, now: Instant) {
         self.open_what_is_needed(now);
+        self.ask_back(now);
         self.arm(now);
     }
 
@@ -83,11 +85,12 @@ impl<S, W: Clone> Core<S, W> {
         while self.may_connect(now)
             && let Some(need) = self.need(now)
         {
-            if !self.has_room(now, need) {
+            let room = match need {
+                Need::Client(_) => self.has_room(now),
+                Need::Minimum(_) => self.ordinary() < self.settings.size,
+            };
+            if !room {
                 self.make_room(now, need);
-                if let Need::Client(profile) = need {
-                    self.ask_back(profile);
-                }
                 break;
             }
             if let Need::Minimum(_) = need {
@@ -144,9 +147,10 @@ impl<S, W: Clone> Core<S, W> {
             )
     }
 
-    fn has_room(&self, now: Instant, need: Need) -> bool {
-        let reserve = match need {
-            Need::Client(_) if self.reserve_at().is_some_and(|at| at <= now) => self.settings.reserve_size,
+    /// For one more server that somebody waits for.
+    pub(super) fn has_room(&self, now: Instant) -> bool {
+        let reserve = match self.reserve_at() {
+            Some(at) if at <= now => self.settings.reserve_size,
             _ => 0,
         };
         self.ordinary() < self.settings.size + reserve
@@ -175,7 +179,7 @@ impl<S, W: Clone> Core<S, W> {
             profile,
             state: State::Connecting,
             pin: None,
-            asked_back: false,
+            asked_back: None,
             exempt: false,
             yielded: false,
             opened: now,
