@@ -1,11 +1,12 @@
 //! pgbench as the source of load: what it ran, and how long each transaction took.
 
 use std::fs;
-use std::process::Command;
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, UNIX_EPOCH};
 
-use crate::Outcome;
 use crate::house::{House, Pooler};
+use crate::{Outcome, process};
 
 /// In pgbench's words.
 #[derive(Clone, Copy, Debug)]
@@ -32,14 +33,35 @@ pub(crate) struct Order {
     pub(crate) seconds: u32,
 }
 
+/// What happened between two looks at the pooler: behind the logins, before the end.
 pub(crate) struct Report {
     /// Of each transaction, in microseconds, sorted.
     latencies_us: Vec<u64>,
-    /// From the first connection to the last answer.
     pub(crate) took: Duration,
+    /// Of the pooler's process.
+    pub(crate) cpu: Duration,
 }
 
+/// The pooler's CPU time at a moment since 1970.
+type Look = (Duration, Duration);
+
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(20);
+
 impl Report {
+    /// `finished`: when each transaction was, since 1970, and the microseconds that it took.
+    fn of(looks: &[Look], finished: &[(Duration, u64)]) -> Option<Self> {
+        let first = finished.iter().map(|(at, _)| *at).min()?;
+        let last = finished.iter().map(|(at, _)| *at).max()?;
+        let within: Vec<&Look> = looks.iter().filter(|(at, _)| (first..=last).contains(at)).collect();
+        let ((from, cpu_before), (to, cpu)) = (**within.first()?, **within.last()?);
+        let counted = finished.iter().filter(|(at, _)| (from..to).contains(at));
+        let mut latencies_us: Vec<u64> = counted.map(|(_, us)| *us).collect();
+        latencies_us.sort_unstable();
+        let report = Self { latencies_us, took: to - from, cpu: cpu - cpu_before };
+        (!report.latencies_us.is_empty()).then_some(report)
+    }
+
     pub(crate) fn transactions(&self) -> f64 {
         self.latencies_us.len() as f64
     }
@@ -63,24 +85,28 @@ pub(crate) fn run(house: &House, pooler: &Pooler, order: &Order) -> Outcome<Repo
     if order.reconnect {
         command.arg("--connect");
     }
-    let start = Instant::now();
-    succeed(&mut command)?;
-    let took = start.elapsed();
-    let mut latencies_us = Vec::new();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
+    let mut looks = Vec::new();
+    while child.try_wait()?.is_none() {
+        looks.push((UNIX_EPOCH.elapsed()?, process::cpu(pooler.pid())?));
+        thread::sleep(LOOK);
+    }
+    said("pgbench", child.wait_with_output()?)?;
+    let mut finished = Vec::new();
     for entry in fs::read_dir(folder.path())? {
         let path = entry?.path();
         if path != script {
-            // client, transaction, microseconds, …
-            let text = fs::read_to_string(path)?;
-            let fields = text.lines().filter_map(|line| line.split(' ').nth(2));
-            latencies_us.extend(fields.filter_map(|field| field.parse::<u64>().ok()));
+            finished.extend(fs::read_to_string(path)?.lines().filter_map(transaction));
         }
     }
-    latencies_us.sort_unstable();
-    match latencies_us.is_empty() {
-        true => Err("pgbench finished no transaction".into()),
-        false => Ok(Report { latencies_us, took }),
-    }
+    Report::of(&looks, &finished).ok_or_else(|| "pgbench finished no transaction".into())
+}
+
+/// A line of pgbench's log: client, number, microseconds, script, and when it ended, in seconds and microseconds.
+fn transaction(line: &str) -> Option<(Duration, u64)> {
+    let mut fields = line.split(' ').map(|field| field.parse().ok());
+    let (took, end) = (fields.nth(2)??, fields.nth(1)??);
+    Some((Duration::from_secs(end) + Duration::from_micros(fields.next()??), took))
 }
 
 impl Protocol {
@@ -110,6 +136,10 @@ impl Script {
 pub(crate) fn succeed(command: &mut Command) -> Outcome<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let output = command.output().map_err(|error| format!("{program}: {error}"))?;
+    said(&program, output)
+}
+
+fn said(program: &str, output: Output) -> Outcome<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }

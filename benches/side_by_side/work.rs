@@ -50,21 +50,20 @@ pub(crate) struct Sample {
 
 impl Work {
     pub(crate) fn run(&self, house: &House, pooler: &Pooler, seconds: u32) -> Outcome<Sample> {
-        let (cpu, start) = (process::cpu(pooler.pid())?, Instant::now());
-        let (done, took, p99) = match self.load {
+        match self.load {
             Load::Transactions { clients, protocol, script, reconnect } => {
                 let order = pgbench::Order { clients, protocol, script, reconnect, seconds };
                 let report = pgbench::run(house, pooler, &order)?;
-                (report.transactions(), report.took, Some(report.percentile(99)))
+                let p99_ms = report.percentile(99).as_secs_f64() * 1e3;
+                Ok(Sample::of(report.transactions(), report.took, report.cpu, Some(p99_ms)))
             }
-            Load::Copy(direction) => (copy::run(house, pooler, direction)?, start.elapsed(), None),
-        };
-        let cpu = process::cpu(pooler.pid())? - cpu;
-        Ok(Sample {
-            cpu_us: cpu.as_secs_f64() * 1e6 / done,
-            throughput: done / took.as_secs_f64(),
-            p99_ms: p99.map(|p99: Duration| p99.as_secs_f64() * 1e3),
-        })
+            Load::Copy(direction) => {
+                let (before, start) = (process::cpu(pooler.pid())?, Instant::now());
+                let megabytes = copy::run(house, pooler, direction)?;
+                let (took, after) = (start.elapsed(), process::cpu(pooler.pid())?);
+                Ok(Sample::of(megabytes, took, after - before, None))
+            }
+        }
     }
 
     /// What is counted.
@@ -73,6 +72,12 @@ impl Work {
             Load::Transactions { .. } => "",
             Load::Copy(_) => " MB",
         }
+    }
+}
+
+impl Sample {
+    fn of(done: f64, took: Duration, cpu: Duration, p99_ms: Option<f64>) -> Self {
+        Self { cpu_us: cpu.as_secs_f64() * 1e6 / done, throughput: done / took.as_secs_f64(), p99_ms }
     }
 }
 
