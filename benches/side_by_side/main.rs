@@ -10,6 +10,7 @@
 //! Starts PostgreSQL and both poolers, lets pgbench load them in turns, and prints a Markdown table of ratios. A
 //! pooler's CPU is what the kernel accounts to its process, so other programs on the machine disturb it little.
 //! `docs/performance.md` says how to read the table.
+#![allow(clippy::disallowed_methods)] // the pure rooms deny them
 
 mod copy;
 mod crowd;
@@ -103,7 +104,7 @@ fn compare(work: &Work, house: &House, pair: &Pair, options: &Options) -> Compar
             }
             (rival, ours) => {
                 let told = |sample: Outcome<Sample>| sample.err().map(|error| error.to_string());
-                comparison.failed = told(rival).or(told(ours));
+                comparison.failed = told(rival).or_else(|| told(ours));
                 eprintln!("{:<44} {}", work.name, comparison.failed.as_deref().unwrap_or_default());
                 return comparison;
             }
