@@ -1,10 +1,9 @@
-//! What is set on every TCP connection.
+//! What is set on every TCP connection. On Linux an accepted one has what its listener had.
 
 use std::io;
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
-use tokio::net::TcpStream;
 
 /// Options of a TCP connection. A silent peer is noticed after `idle + interval × retries`: 30 s by default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,8 +32,8 @@ impl Default for TcpOptions {
 
 impl TcpOptions {
     /// Sets them, and NODELAY: whoever writes here writes whole messages at once.
-    pub fn apply(&self, socket: &TcpStream) -> io::Result<()> {
-        let socket = SockRef::from(socket);
+    pub fn apply<'a>(&self, socket: impl Into<SockRef<'a>>) -> io::Result<()> {
+        let socket = socket.into();
         socket.set_tcp_nodelay(true)?;
         let keepalive = TcpKeepalive::new().with_time(self.idle).with_interval(self.interval);
         socket.set_tcp_keepalive(&keepalive.with_retries(self.retries))?;
@@ -48,7 +47,7 @@ impl TcpOptions {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 

@@ -38,6 +38,7 @@ impl Exchange<'_> {
             b::NOTIFICATION_RESPONSE => return self.notification(total),
             b::COMMAND_COMPLETE => self.command_complete()?,
             b::ROW_DESCRIPTION | b::NO_DATA => self.described(tag)?,
+            b::DATA_ROW | b::COPY_DATA => return self.data(tag, total),
             _ => match self.server.receive(tag)? {
                 Reply::Aside { ours: true } if tag == b::NOTICE_RESPONSE => Pass::Drop,
                 Reply::Aside { .. } | Reply::LateReady => Pass::On,
@@ -46,6 +47,19 @@ impl Exchange<'_> {
             },
         };
         self.move_on(pass, total);
+        Ok(Judged::Moved)
+    }
+
+    /// A row, or data of a copy. None of them moves the queue on, so what is right for one is for all behind it.
+    fn data(&mut self, tag: u8, total: usize) -> Result<Judged, ServerViolation> {
+        let pass = match self.server.receive(tag)? {
+            Reply::More(slot) => pass(&slot.fate),
+            _ => Pass::On,
+        };
+        self.move_on(pass, total);
+        if pass == Pass::On && !self.down.is_passing() {
+            self.down.forward_alike(tag);
+        }
         Ok(Judged::Moved)
     }
 

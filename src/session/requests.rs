@@ -85,8 +85,10 @@ impl Exchange<'_> {
             return Ok(Judged::Moved);
         }
         self.up.forward(total);
-        if let Some(end) = end {
-            self.sent(end, Fate::Forward, Undo::Nothing);
+        match end {
+            Some(end) => self.sent(end, Fate::Forward, Undo::Nothing),
+            None if self.up.is_passing() => {}
+            None => self.up.forward_alike(f::COPY_DATA),
         }
         Ok(Judged::Moved)
     }

@@ -165,6 +165,17 @@ impl Lane {
         self.passing = if here < count { Passing::Forward(count - here) } else { Passing::Nothing };
     }
 
+    /// Messages of type `tag` that stand next and are here as a whole leave as they are.
+    pub fn forward_alike(&mut self, tag: u8) {
+        debug_assert!(!self.is_passing());
+        while let Ok(Some(head)) = frame::head(&self.buffer[self.judged..self.filled])
+            && head.tag == tag
+            && head.total <= self.filled - self.judged
+        {
+            self.judged += head.total;
+        }
+    }
+
     /// The next `count` bytes are dropped.
     pub fn discard(&mut self, count: usize) {
         self.close_run();

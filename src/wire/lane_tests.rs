@@ -37,6 +37,25 @@ fn messages_leave_untouched_and_in_order() {
 }
 
 #[test]
+fn messages_alike_leave_together_up_to_another_or_a_part() {
+    let mut lane = Lane::default();
+    let (one, two, sync) = (query(b"1"), query(b"22"), [b'S', 0, 0, 0, 4]);
+    feed(&mut lane, &[&one[..], &two, &sync, &one, &two[..7]].concat());
+    lane.forward_alike(b'Q');
+    assert_eq!(drain(&mut lane), [&one[..], &two].concat());
+    lane.forward_alike(b'Q');
+    assert!(!lane.has_output(), "a Sync stands in front");
+    lane.forward(sync.len());
+    lane.forward_alike(b'Q');
+    assert_eq!(drain(&mut lane), [&sync[..], &one].concat());
+    assert_eq!(lane.unjudged(), 7);
+    feed(&mut lane, &[&two[7..], &[b'Q', 0, 0, 0, 3]].concat());
+    lane.forward_alike(b'Q');
+    assert_eq!(drain(&mut lane), two);
+    assert!(lane.frame().is_err(), "an impossible length is left to be told of");
+}
+
+#[test]
 fn what_is_made_stands_where_it_was_made() {
     let mut lane = Lane::default();
     let (one, two, three) = (query(b"1"), query(b"22"), query(b"333"));

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixListener as StdUnixListener;
 
+use socket2::SockRef;
 use tokio::net::{TcpStream, UnixStream};
 
 use super::super::stream::Peer;
@@ -52,7 +53,9 @@ async fn clients_come_by_every_socket() {
         let stream = listener.accept().await;
         assert_eq!(stream.peer(), Peer::Tcp(client.local_addr().unwrap()));
         let Stream::Tcp(socket) = stream else { panic!() };
-        assert!(socket.nodelay().unwrap());
+        let socket = SockRef::from(&socket);
+        assert!(socket.tcp_nodelay().unwrap() && socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), TcpOptions::default().idle);
     }
     let _client = UnixStream::connect(&path).await.unwrap();
     assert_eq!(listener.accept().await.peer(), Peer::Unix);
