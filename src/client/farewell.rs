@@ -95,12 +95,12 @@ impl Client {
         let owed = owed(&lease.ledger.replies);
         let unsynced = lease.ledger.unsynced || lease.ledger.replies.is_skipping();
         let told_already = lease.ledger.replies.is_skipping();
+        let keeps_session = self.keeps_session();
         self.forget(&mut lease);
         match loss {
             Loss::Stuck(_) => drop(lease),
             _ => lease.close(),
         }
-        let keeps_session = self.keeps_session();
         self.state.pins = Pins::default();
         let lanes = self.working();
         let mid_message = lanes.down.is_passing();
@@ -127,9 +127,19 @@ impl Client {
         Ok(None)
     }
 
-    /// Whether something of its session is in its server alone, which it can't do without.
+    /// Whether something of its session is in its server alone, for all that is known, which it can't do without.
     pub(super) fn keeps_session(&self) -> bool {
-        self.home.mode == Mode::Session || !self.state.pins.of_others().is_empty()
+        self.home.mode == Mode::Session || !self.state.pins.of_others().is_empty() || self.relies_on_server()
+    }
+
+    /// Whether its session has changed, and nobody has asked how.
+    fn relies_on_server(&self) -> bool {
+        self.home.shared.limits.track_state && self.state.touch.is_relied_on()
+    }
+
+    /// What is lost with its server.
+    pub(super) fn held(&self) -> String {
+        if self.state.pins.is_empty() { "settings".to_owned() } else { self.state.pins.to_string() }
     }
 
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
@@ -163,8 +173,10 @@ impl Client {
                     .intersects(Effects::TX_EXIT.or(Effects::MULTI).or(Effects::OPAQUE)));
         match may_have_committed {
             true => Fault::CommitInDoubt,
-            false if self.state.pins.of_others().is_empty() => Fault::ServerLost,
-            false => Fault::SessionLost { held: self.state.pins.to_string() },
+            false if !self.state.pins.of_others().is_empty() || self.relies_on_server() => {
+                Fault::SessionLost { held: self.held() }
+            }
+            false => Fault::ServerLost,
         }
     }
 

@@ -94,9 +94,7 @@ impl Client {
     /// says that more than the server was lost.
     pub(super) fn session_lost(&mut self, touched: bool) -> Result<(), End> {
         if self.keeps_session() || touched {
-            let held =
-                if self.state.pins.is_empty() { "settings".to_owned() } else { self.state.pins.to_string() };
-            return Err(End::Fault(Fault::SessionLost { held }));
+            return Err(End::Fault(Fault::SessionLost { held: self.held() }));
         }
         self.state.touch.clear();
         Ok(())

@@ -150,6 +150,7 @@ impl Exchange<'_> {
         };
         if tx == Tx::Idle && pass == Pass::On {
             self.work.transactions += 1;
+            self.client.touch.rely();
             // Before the client hears of it: whoever logs in afterwards must find it changed.
             if self.client.touch.effects.intersects(Effects::DEFAULTS) {
                 self.shared.epochs.defaults_changed();

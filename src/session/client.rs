@@ -76,6 +76,8 @@ pub struct Touch {
     pub names: Vec<Box<str>>,
     /// Settings that change what texts mean may hold for the transaction only.
     pub local_meaning: bool,
+    /// The client was told that something of this is done, so it relies on it.
+    pub(super) relied_on: bool,
 }
 
 /// Of texts that run no routine, so that no dictionary matters for them. (`CREATE TABLE AS` may; everything is asked for
@@ -146,6 +148,16 @@ impl Touch {
             || self.names.iter().any(|name| MEANING.contains(&&**name))
     }
 
+    /// The client hears that all it has asked for is done.
+    pub fn rely(&mut self) {
+        self.relied_on |= self.needs_settling();
+    }
+
+    /// Whether the client would miss something if the server were gone before PostgreSQL was asked.
+    pub fn is_relied_on(&self) -> bool {
+        self.relied_on
+    }
+
     /// Whether the way in which the server reads texts may be another than it last reported.
     pub fn changes_dialect(&self) -> bool {
         self.effects.intersects(Effects::GUC.or(Effects::GUC_ALL).or(Effects::OPAQUE))
@@ -161,6 +173,7 @@ impl Touch {
         self.judged = Judged::Nothing;
         self.names.clear();
         self.local_meaning = false;
+        self.relied_on = false;
     }
 }
 

@@ -224,3 +224,17 @@ fn f49_every_server_is_blocked_by_a_lock() {
     assert_eq!(brief(&blocked[1].until_ready()), "T C[SELECT 0] Z[I]");
     house.all_is_well();
 }
+
+/// Its session changed, and before PostgreSQL was asked how, the server was gone: it must not go on without the change.
+#[test]
+fn f80_what_a_lost_server_knew_of_the_session_is_not_missed_in_silence() {
+    let house = House::new(1);
+    for change in ["set app.tenant = '7'", "select pg_advisory_lock(7)", "create temp table mine (a int)"] {
+        let mut client = house.client();
+        client.tell(&[query(change), query("select pg_terminate_backend(pg_backend_pid())")].concat());
+        client.until_ready();
+        let heard = client.until_closed();
+        assert_eq!(heard.last().map(|last| last.field('V')), Some("FATAL".to_owned()), "{change}: {heard:?}");
+    }
+    house.all_is_well();
+}
