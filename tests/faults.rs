@@ -11,6 +11,8 @@ mod bytes;
 mod cancels;
 #[path = "faults/catalog.rs"]
 mod catalog;
+#[path = "faults/chaos/mod.rs"]
+mod chaos;
 #[path = "faults/clients.rs"]
 mod clients;
 #[path = "faults/hostile.rs"]

@@ -16,6 +16,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::chance::Chance;
+
 const CLIENTS: [char; 3] = ['a', 'b', 'c'];
 /// Where the gaps begin.
 const GAPS: &str = "\ngaps\n";
@@ -65,7 +67,7 @@ impl<'a> Grammar<'a> {
     /// The steps of a script of about so many turns, behind the grammar's `setup`. A step is a line, or the lines of
     /// a turn that make no sense without each other, since one of them waits for what another one does.
     pub fn script(&self, seed: u64, turns: usize) -> Vec<String> {
-        let mut chance = Chance(seed);
+        let mut chance = Chance::new(seed);
         let part = self.part(&mut chance);
         let mut writer = Writer { grammar: &part, chance, steps: Vec::new() };
         writer.steps.extend(self.alternatives("setup").iter().map(|(_, line)| (*line).to_owned()));
@@ -154,38 +156,6 @@ fn next_symbol(text: &str) -> Option<(&str, &str, &str)> {
         }
     }
     None
-}
-
-/// Steele, Lea and Flood's SplitMix64: small, and the same everywhere.
-struct Chance(u64);
-
-impl Chance {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, limit: u64) -> u64 {
-        self.next() % limit
-    }
-
-    fn one_of<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
-    }
-
-    fn weighted<'a>(&mut self, items: &[(u64, &'a str)]) -> &'a str {
-        let mut left = self.below(items.iter().map(|(weight, _)| weight).sum());
-        for (weight, item) in items {
-            match left.checked_sub(*weight) {
-                Some(rest) => left = rest,
-                None => return item,
-            }
-        }
-        unreachable!("the weights' sum was the limit")
-    }
 }
 
 #[cfg(test)]

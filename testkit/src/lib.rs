@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods)] // tests wait
 
+pub mod chance;
 pub mod client;
 pub mod frontend;
 pub mod grammar;

@@ -28,24 +28,29 @@ pub type Transcript = Vec<Vec<String>>;
 /// Marks what a scenario must never read, not on a direct connection either: a reply that didn't come.
 pub const BROKEN: &str = "broken: ";
 
-/// Plays `scenario` to its end. A connection's end stands in the transcript as `closed`, what else goes wrong as
+/// Plays `scenario` to its end, or until strangers get no server. A connection's end stands in the transcript as `closed`, what else goes wrong as
 /// [`BROKEN`].
 pub fn play(scenario: &Scenario, mut stage: Stage) -> Transcript {
     let mut cast = Cast { place: stage.place.clone(), clients: BTreeMap::new(), parameters: BTreeMap::new() };
     let (mut transcript, mut busy) = (Vec::new(), Busy::default());
     let mut noise = None;
     for line in &scenario.lines {
-        // Servers are opened when the scenario's own clients come, behind its setup.
-        if stage.noise && !cast.clients.is_empty() {
-            let made = noise.take().map_or_else(|| Noise::new(&stage.place), Ok);
-            noise.insert(made.expect("strangers")).make(&busy).expect("strangers get servers");
-        }
         let mut heard = Vec::new();
-        let outcome = cast.act(line, &mut stage.director, &mut heard);
+        // Servers are opened when the scenario's own clients come, behind its setup.
+        let undisturbed = if stage.noise && !cast.clients.is_empty() {
+            disturb(&mut noise, &stage.place, &busy)
+        } else {
+            Ok(())
+        };
+        let over = undisturbed.is_err();
+        let outcome = undisturbed.and_then(|()| cast.act(line, &mut stage.director, &mut heard));
         let mut lines: Vec<String> = heard.iter().map(Message::line).collect();
         lines.extend(outcome.err().map(ending));
         busy.follow(line, &lines);
         transcript.push(lines);
+        if over {
+            break;
+        }
     }
     drop(cast);
     drop(noise);
@@ -111,6 +116,16 @@ impl Noise {
         self.strangers.swap(0, 1);
         Ok(())
     }
+}
+
+/// The strangers get what they ask for, unless something is wrong with the pool.
+fn disturb(noise: &mut Option<Noise>, place: &Place, busy: &Busy) -> io::Result<()> {
+    let strangers = match noise.take() {
+        Some(strangers) => strangers,
+        None => Noise::new(place)?,
+    };
+    let made = noise.insert(strangers).make(busy);
+    made.map_err(|error| io::Error::other(format!("strangers get no server: {error}")))
 }
 
 fn ending(error: io::Error) -> String {

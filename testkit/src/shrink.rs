@@ -3,14 +3,15 @@
 /// What separates messages of a line and statements of a text.
 const SEPARATOR: &str = "; ";
 
-/// The smallest script that was found: without another line, message or statement it wouldn't fail. `fails` is asked
-/// of scripts that may not be of the language, too.
+/// The smallest script that was found: without another step, message or statement it wouldn't fail. `fails` is asked
+/// of scripts that may not be of the language, too. A step of several lines stays whole: one of them may wait for what
+/// another one does.
 pub fn shrink(script: Vec<String>, mut fails: impl FnMut(&[String]) -> bool) -> Vec<String> {
     let mut script = script;
     loop {
         let before = script.clone();
         script = without_chunks(script, &mut fails);
-        for at in 0..script.len() {
+        for at in (0..script.len()).filter(|&at| !script[at].contains('\n')).collect::<Vec<_>>() {
             let pieces = script[at].split(SEPARATOR).map(str::to_owned).collect();
             let with = |pieces: &[String]| {
                 let mut candidate = script.clone();
