@@ -74,6 +74,9 @@ impl Client {
             Err(Stays::Ask(error)) if !error.is_harmless() => self.session_lost(true),
             Err(why) => {
                 self.subscription = None;
+                // Nobody asks for it in vain.
+                lease.unpin();
+                lease.pin(Pin::needed(Reason::Listen.as_str()));
                 if matches!(why, Stays::Unheard(Unheard::Pausing)) {
                     return Ok(());
                 }
@@ -114,8 +117,11 @@ impl Client {
 
     /// The pool may ask for the server, since the channels may go elsewhere.
     pub(super) fn pin_for_channels(&self, lease: &Lease) {
-        let (reason, yields) = (Reason::Listen.as_str(), self.card.waker());
-        lease.pin(Pin { reason, is_replaced: true, yields });
+        let pin = Pin::needed(Reason::Listen.as_str());
+        lease.pin(match self.home.mode {
+            Mode::Session => pin,
+            _ => Pin { yields: self.card.waker(), ..pin },
+        });
     }
 
     /// Whether the client has its server only because it listens, so that it may do without when it asks for nothing.

@@ -163,7 +163,7 @@ impl Client {
     fn gives_back(&self, lease: &Lease) -> bool {
         lease.ledger.is_at_rest()
             && self.holds_nothing()
-            && (self.lingers() || matches!(self.state.pins.hold(), Some(Hold::Convenient(_))))
+            && matches!(self.state.pins.hold(), Some(Hold::Channels | Hold::Convenient(_)))
             && lease.is_asked_back()
     }
 

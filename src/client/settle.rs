@@ -151,7 +151,7 @@ impl Client {
     fn keep_sequences(&mut self, lease: &Lease, held: Option<Hold>) {
         let effects = self.state.touch.effects;
         let given_up = effects.contains(Effects::DISCARD_ALL)
-            || (self.lingers() || matches!(held, Some(Hold::Convenient(_)))) && lease.is_asked_back();
+            || matches!(held, Some(Hold::Channels | Hold::Convenient(_))) && lease.is_asked_back();
         match self.home.shared.sequences.keep(effects) {
             _ if given_up => self.state.pins.sequences = Keep::No,
             Keep::No => {}
@@ -236,7 +236,7 @@ impl Client {
             return;
         }
         match hold {
-            Some(Hold::Needed(Reason::Listen)) => self.pin_for_channels(lease),
+            Some(Hold::Channels) => self.pin_for_channels(lease),
             Some(Hold::Needed(reason)) => {
                 self.log_pin(reason);
                 lease.pin(Pin::needed(reason.as_str()));

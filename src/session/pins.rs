@@ -132,6 +132,8 @@ pub struct Pins {
 pub enum Hold {
     /// Its session is there and nowhere else.
     Needed(Reason),
+    /// It is there for the channels, which may go elsewhere.
+    Channels,
     /// It can do without.
     Convenient(Keep),
 }
@@ -142,8 +144,11 @@ impl Pins {
         if self.is_empty() {
             return None;
         }
-        let first = self.reasons().next()?;
-        Some(if first == Reason::Sequence { Hold::Convenient(self.sequences) } else { Hold::Needed(first) })
+        Some(match self.reasons().next()? {
+            Reason::Sequence => Hold::Convenient(self.sequences),
+            Reason::Listen if self.of_others().are_only(Reason::Listen) => Hold::Channels,
+            first => Hold::Needed(first),
+        })
     }
 
     /// Without what the next client needn't care about.
@@ -242,6 +247,8 @@ mod tests {
         assert_eq!(pins.hold(), Some(Hold::Convenient(Keep::IfIdle)));
         assert!(pins.of_others().is_empty());
         pins.residue.channels = 1;
+        assert_eq!(pins.hold(), Some(Hold::Channels));
+        pins.residue.temporary_objects = 1;
         assert_eq!(pins.hold(), Some(Hold::Needed(Reason::Listen)));
     }
 
