@@ -157,7 +157,8 @@ impl Session {
             }
             b'E' => {
                 let code = message.sqlstate().unwrap_or_default();
-                if !EXPECTED.contains(&&*code) && !(code == "57014" && has_cancelled) {
+                let is_cancelled = code == "57014" && has_cancelled;
+                if !is_cancelled && !EXPECTED.contains(&&*code) {
                     return wrong("I2, I6");
                 }
             }
