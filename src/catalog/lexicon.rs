@@ -107,7 +107,7 @@ impl Lexicon {
 
     /// True for one that then has to do it.
     pub fn take_due(&self) -> bool {
-        self.due.swap(false, Ordering::Relaxed)
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
     /// Compares a fresh fingerprint; if it is another one, the present edition is out of date.

@@ -39,17 +39,21 @@ const KEPT: usize = 256;
 impl Known {
     /// The parameters that a server of this profile reports.
     pub fn params(&self, profile: ProfileId) -> Option<Params> {
-        self.beginning(profile).map(|known| known.params)
+        self.look_up(profile, |known| known.params.clone())
     }
 
     /// After which idle sessions of this profile end, unless they set something else.
     pub fn idle_timeout(&self, profile: ProfileId) -> Option<Duration> {
-        idle_timeout(&self.beginning(profile)?.baseline)
+        self.look_up(profile, |known| idle_timeout(&known.baseline)).flatten()
     }
 
     pub(super) fn beginning(&self, profile: ProfileId) -> Option<Beginning> {
+        self.look_up(profile, Clone::clone)
+    }
+
+    fn look_up<T>(&self, profile: ProfileId, part: impl FnOnce(&Beginning) -> T) -> Option<T> {
         let profiles = self.profiles.lock();
-        profiles.iter().find(|(known, _)| *known == profile).map(|(_, known)| known.clone())
+        profiles.iter().find(|(known, _)| *known == profile).map(|(_, known)| part(known))
     }
 
     pub(super) fn learn(&self, profile: ProfileId, beginning: Beginning) {
@@ -67,7 +71,7 @@ impl Known {
 
     /// True for one that then has to do it.
     pub fn take_due(&self) -> bool {
-        self.due.swap(false, Ordering::Relaxed)
+        self.due.load(Ordering::Relaxed) && self.due.swap(false, Ordering::Relaxed)
     }
 
     /// The fingerprint of what new sessions begin with, and of who may begin one. If it is another one than before, a new

@@ -41,7 +41,7 @@ pub struct Sequences {
 pub struct Mark(NonZeroU64);
 
 impl Mark {
-    /// Of a server whose values are no client's, or of several.
+    /// Of a server whose values are no client's, or of several; no client has it.
     pub const NOBODYS: Self = Self(NonZeroU64::MAX);
 }
 
@@ -131,9 +131,7 @@ impl Exchange<'_> {
 
     /// Whether the server may have values of other clients.
     fn is_of_others(&self) -> bool {
-        self.server.sequences.is_some()
-            && (self.server.sequences != self.client.sequences
-                || self.server.sequences == Some(Mark::NOBODYS))
+        self.server.sequences.is_some() && self.server.sequences != self.client.sequences
     }
 
     /// Whether a Query with these effects could read values of others: what a failed transaction doesn't run can't be
