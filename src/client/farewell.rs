@@ -12,7 +12,6 @@ use super::relay::Client;
 use super::transfer::poll_read;
 use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
-use crate::session::clean;
 use crate::session::exchange::Exchange;
 use crate::session::pins::Pins;
 use crate::session::replies::{Awaits, Replies};
@@ -276,7 +275,5 @@ async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::excha
     if unclean && lease.discard_all(shared.settings.plain()).await.is_err() {
         return lease.close();
     }
-    if let Ok(clean) = clean::prove(&lease.ledger, true) {
-        lease.release(clean, crate::pool::accounts::Tally::default());
-    }
+    lease.hand_back();
 }

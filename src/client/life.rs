@@ -16,11 +16,8 @@ use super::relay::Client;
 use crate::meter::counters::{Closed, LoginOutcome};
 use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
-use crate::pool::accounts::Tally;
 use crate::pool::key::{Label, Profile, Wish};
 use crate::server::cancel;
-use crate::server::lease::Lease;
-use crate::session::clean;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
 use crate::session::settings::Settings;
@@ -147,16 +144,10 @@ async fn compare_defaults(home: &Home, profile: &Profile) {
     // Another session user would be told of others' defaults.
     if lease.ledger.settings.as_ref().is_none_or(|there| there.overrides.session_authorization.is_some()) {
         home.known.set_due();
-        return hand_back(lease);
+        return lease.hand_back();
     }
     if home.known.compare_defaults(&mut lease, &home.shared.epochs).await.is_ok() {
-        hand_back(lease);
-    }
-}
-
-fn hand_back(lease: Lease) {
-    if let Ok(clean) = clean::prove(&lease.ledger, true) {
-        lease.release(clean, Tally::default());
+        lease.hand_back();
     }
 }
 
@@ -176,7 +167,7 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
         return Err(Fault::ReplayFailed(error.to_string()));
     }
     let params = lease.ledger.params.clone();
-    hand_back(lease);
+    lease.hand_back();
     Ok(params)
 }
 

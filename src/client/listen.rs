@@ -126,7 +126,7 @@ impl Client {
 
     /// Whether the client has its server only because it listens, so that it may do without when it asks for nothing.
     pub(super) fn lingers(&self) -> bool {
-        self.subscription.is_some() && self.state.pins.of_others().are_only(Reason::Listen)
+        self.subscription.is_some() && self.state.pins.are_only(Reason::Listen)
     }
 
     fn bell(&self) -> Bell {

@@ -9,13 +9,11 @@ use super::duplex::End;
 use super::house::Home;
 use super::relay::Client;
 use super::transfer::poll_read;
-use crate::pool::accounts::Tally;
 use crate::pool::core::Refusal;
 use crate::pool::key::{Label, Wish};
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::server::lend::Checkout;
-use crate::session::clean;
 use crate::session::statements::client::Held;
 use crate::wire::fault::Fault;
 use crate::wire::write;
@@ -84,9 +82,7 @@ impl Client {
         match self.restore(&mut lease).await {
             Ok(()) => {}
             Err(error) if error.is_harmless() => {
-                if let Ok(clean) = clean::prove(&lease.ledger, true) {
-                    lease.release(clean, Tally::default());
-                }
+                lease.hand_back();
                 return Err(Fault::ReplayFailed(error.to_string()));
             }
             Err(_) => {

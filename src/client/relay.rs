@@ -26,7 +26,7 @@ use crate::net::stream::Stream;
 use crate::pool::key::{Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
-use crate::session::pins::{Hold, Reason};
+use crate::session::pins::Hold;
 use crate::session::requests::check;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -168,7 +168,7 @@ impl Client {
     }
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
-        let lingers = self.lingers() && self.state.pins.are_only(Reason::Listen);
+        let lingers = self.lingers();
         Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,

@@ -21,10 +21,8 @@ use super::lease::Lease;
 use super::lend::Pool;
 use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
-use crate::pool::accounts::Tally;
 use crate::pool::core::Pin;
 use crate::pool::key::{Label, Wish};
-use crate::session::clean;
 use crate::session::notifications::Notification;
 use crate::session::server::Ledger;
 use crate::session::settings::Settings;
@@ -175,9 +173,7 @@ async fn attend(line: Attended, mut lease: Lease, plain: Arc<Settings>, counters
     if lease.discard_all(&plain).await.is_err() {
         return lease.close();
     }
-    if let Ok(clean) = clean::prove(&lease.ledger, true) {
-        lease.release(clean, Tally::default());
-    }
+    lease.hand_back();
 }
 
 impl Line {

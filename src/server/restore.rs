@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::ask::AskError;
 use super::lease::Lease;
+use crate::pool::accounts::Tally;
 use crate::pool::key::Label;
+use crate::session::clean;
 use crate::session::settings::{Interner, Settings, replay};
 use crate::session::statements::client::Held;
 use crate::wire::tag::frontend;
@@ -18,6 +20,13 @@ impl Lease {
     pub fn wear(&mut self, settings: Arc<Settings>) {
         self.set_label(Label(settings.id));
         self.ledger.settings = Some(settings);
+    }
+
+    /// Gives back a server that was asked nothing but questions of ours; one that isn't clean ends.
+    pub fn hand_back(self) {
+        if let Ok(clean) = clean::prove(&self.ledger, true) {
+            self.release(clean, Tally::default());
+        }
     }
 
     /// Sets and resets what is otherwise than `wanted`, in one round trip; nothing is sent if nothing is.
