@@ -22,6 +22,8 @@ pub struct Analysis {
     pub local_custom: Vec<Box<str>>,
     /// Settings that [change what texts mean](super::MEANING) may be set for the transaction only.
     pub local_meaning: bool,
+    /// It fetches from a cursor: what its rows look like is for the cursor to say, each time anew.
+    pub fetches: bool,
     /// Where prepared statements are named, in the order of the text.
     pub statements: Vec<StatementRef>,
 }
@@ -182,6 +184,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Keyword::Begin => self.found.effects |= Effects::TX_BEGIN,
             Keyword::Commit | Keyword::End => return self.exit(),
             Keyword::Explain => return self.explain(),
+            Keyword::Fetch => self.found.fetches = true,
             Keyword::Prepare => return self.prepare(),
             Keyword::Execute => self.reference(Use::Execute),
             Keyword::Deallocate => self.deallocate(),
