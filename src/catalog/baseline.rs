@@ -4,10 +4,6 @@
 
 use std::collections::HashMap;
 
-use postgres_protocol::escape::escape_literal;
-
-use super::queries;
-
 /// The values of a fresh session of one profile (database, user, startup parameters).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
@@ -39,14 +35,11 @@ impl Baseline {
         }
     }
 
-    /// The SQL that gives a session which began with `other` the values of this one, where a user may set them; `None`
-    /// if there is no difference.
-    pub fn to_restore_from(&self, other: &Self) -> Option<String> {
-        let differing = self.values.iter().filter(|(name, value)| other.value(name) != Some(value));
-        let values: Vec<String> = differing
-            .map(|(name, value)| format!("({},{})", escape_literal(name), escape_literal(value)))
-            .collect();
-        (!values.is_empty()).then(|| queries::set_where_allowed(&values.join(",")))
+    /// The startup parameters that give a session which would begin with `other` the values of this one, as far as
+    /// `settings` are concerned (names in lower case).
+    pub fn to_give(&self, other: &Self, settings: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
+        let differing = settings.into_iter().filter(|name| self.value(name) != other.value(name));
+        differing.filter_map(|name| self.value(&name).map(str::to_owned).map(|value| (name, value))).collect()
     }
 
     /// Takes a new value, as reported when a configuration was reloaded. True if it is another one.
@@ -78,5 +71,14 @@ mod tests {
         assert!(baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.overridden_by("datestyle", Some("ISO, DMY")));
+    }
+
+    #[test]
+    fn what_differs_is_given_where_it_may_be() {
+        let old = Baseline::from_rows([("TimeZone", Some("UTC")), ("jit", Some("on")), ("geqo", Some("on"))]);
+        let new =
+            Baseline::from_rows([("TimeZone", Some("PST8PDT")), ("jit", Some("off")), ("geqo", Some("on"))]);
+        let given = old.to_give(&new, ["timezone".to_owned(), "geqo".to_owned(), "unheard_of".to_owned()]);
+        assert_eq!(given, [("timezone".to_owned(), "UTC".to_owned())]);
     }
 }

@@ -37,19 +37,12 @@ pub const GUC_ALL: &str = "\
 SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
  WHERE source OPERATOR(pg_catalog.=) 'session'";
 
-/// The values of all settings: name, value. For a backend that has just started, so that these are what `RESET`
-/// gives. (`pg_settings.reset_val` has no units, so it couldn't be compared with the other answers.)
-pub const BASELINE: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings";
-
-/// Sets what an ordinary user may set of `values`: a list of `('name','value')`, names in lower case.
-pub fn set_where_allowed(values: &str) -> String {
-    format!(
-        "SELECT pg_catalog.set_config(s.name, wanted.value, false)
- FROM (VALUES {values}) AS wanted(name, value)
- JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) wanted.name
- WHERE s.context OPERATOR(pg_catalog.=) 'user'"
-    )
-}
+/// The values of all settings: name, value, whether any user may give it at startup (what ends with a transaction aside). For a
+/// backend that has just started, so that these are what `RESET` gives. (`pg_settings.reset_val` has no units, so it
+/// couldn't be compared with the other answers.)
+pub const BASELINE: &str = "\
+SELECT name, pg_catalog.current_setting(name), context OPERATOR(pg_catalog.=) 'user'
+ AND name OPERATOR(pg_catalog.!~) '^(seed|transaction_(isolation|read_only|deferrable))$' FROM pg_catalog.pg_settings";
 
 /// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user, and of what decides whether the
 /// user may log in.

@@ -43,9 +43,6 @@ impl Client {
     /// `lingered`: the client has paused since.
     pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
-        // RESET ALL gave such a session other values than its client began with, and nothing says which.
-        let began_anew = lease.began_otherwise
-            && self.state.touch.effects.intersects(Effects::GUC_ALL.or(Effects::DISCARD_ALL));
         if self.home.shared.limits.track_state {
             // Signs, not the mere doubt whether a text has some.
             let touched = self.state.touch.needs_settling();
@@ -64,10 +61,6 @@ impl Client {
             append_readdressed(self.working().down.out(), &notifications, pid, told);
             lease.tally(self.tally());
             return Ok(Some(lease));
-        }
-        if began_anew {
-            lease.close();
-            return Ok(None);
         }
         if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
             && lease.restore(&resting).await.is_err()

@@ -12,11 +12,8 @@ impl Lease {
     /// Runs `DISCARD ALL`. `plain` is what a session has behind it: what it began with.
     ///
     /// # Errors
-    /// The server can't be used any more; nor can one that began otherwise, for `DISCARD ALL` gives that back.
+    /// The server can't be used any more.
     pub async fn discard_all(&mut self, plain: &Arc<Settings>) -> Result<(), AskError> {
-        if self.began_otherwise {
-            return Err(AskError::Protocol);
-        }
         self.ledger.settings = None;
         self.ask("DISCARD ALL").await?;
         self.ledger.statements.retain(|_| false);

@@ -35,8 +35,7 @@ impl Lease {
     /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
-        let resets = self.began_otherwise.then(|| self.baseline.clone());
-        if let Some(sql) = replay(&there.overrides, &wanted.overrides, resets.as_deref())
+        if let Some(sql) = replay(&there.overrides, &wanted.overrides)
             && let Err(error) = self.ask(&sql).await
         {
             // One Query is one transaction.

@@ -164,9 +164,8 @@ fn time(value: &str) -> Option<Duration> {
 /// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
 ///
 /// One Query is one implicit transaction: if any part fails, nothing has changed. Identity is reset first,
-/// since another role may lack the right to the settings, and set last. `resets`: values that settings go back to where RESET
-/// would give others.
-pub fn replay(from: &Overrides, to: &Overrides, resets: Option<&Baseline>) -> Option<String> {
+/// since another role may lack the right to the settings, and set last.
+pub fn replay(from: &Overrides, to: &Overrides) -> Option<String> {
     let mut sql = String::new();
     let identity_differs = from.role != to.role || from.session_authorization != to.session_authorization;
     if identity_differs && from.session_authorization.is_some() {
@@ -175,9 +174,7 @@ pub fn replay(from: &Overrides, to: &Overrides, resets: Option<&Baseline>) -> Op
     if identity_differs && from.role.is_some() {
         sql.push_str("RESET ROLE;");
     }
-    let reset = |name: &str| resets.and_then(|baseline| baseline.value(name));
-    let resets =
-        from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, reset(name)));
+    let resets = from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, None));
     let sets = to.values.iter().filter(|&(name, value)| from.values.get(name) != Some(value));
     for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(&**value)))) {
         let separator = if sql.ends_with(')') { "," } else { "SELECT " };
@@ -263,11 +260,11 @@ mod tests {
         let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
         let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
         assert_eq!(
-            replay(&from, &to, None).unwrap(),
+            replay(&from, &to).unwrap(),
             "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
              pg_catalog.set_config('d','4',false);"
         );
-        assert_eq!(replay(&to, &to, None), None);
+        assert_eq!(replay(&to, &to), None);
     }
 
     #[test]
@@ -277,7 +274,7 @@ mod tests {
         let mut to = overrides(&[("a", "1")]);
         to.session_authorization = Some("Us\"er".into());
         assert_eq!(
-            replay(&from, &to, None).unwrap(),
+            replay(&from, &to).unwrap(),
             "RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SET SESSION AUTHORIZATION \"Us\"\"er\";"
         );
     }
