@@ -94,8 +94,8 @@ struct Slot<W> {
     profile: ProfileId,
     state: State,
     pin: Option<Pin<W>>,
-    /// Its client was asked to give it back, and on whose behalf. Only while its pin yields.
-    asked_back: Option<AskedFor>,
+    /// Its client was asked to give it back. Only while its pin yields.
+    asked_back: Option<Asked>,
     exempt: bool,
     yielded: bool,
     opened: Instant,
@@ -103,6 +103,13 @@ struct Slot<W> {
     expires: Option<Instant>,
     /// How long it may rest.
     idle_for: Option<Duration>,
+}
+
+/// A client was asked for its server.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    behalf: AskedFor,
+    at: Instant,
 }
 
 /// Who lacks a server that a client is asked for.
@@ -125,6 +132,8 @@ enum Next {
 pub const IDLE_WATCH: Duration = Duration::from_secs(1);
 /// See [`Core::bypass_limit`].
 const LEAST_BYPASS_LIMIT: u64 = 8;
+/// A client that was asked for its server and hasn't given it by then is at work: another one is asked, too.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// A server works this long before it is closed for a pool that has none.
 const TENURE: Duration = Duration::from_secs(1);
 

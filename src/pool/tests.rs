@@ -360,6 +360,26 @@ fn a_server_that_its_client_can_do_without_is_asked_back_once_for_each_who_waits
 }
 
 #[test]
+fn another_one_is_asked_if_the_first_is_needed_by_now() {
+    let mut pool = Bench::new(PoolSettings { pinned_servers: 0, ..size(3) });
+    let lent = pool.lend(3, A);
+    for (client, held) in lent.iter().enumerate() {
+        pool.core.pin(pool.now, held, yielding(client as u32));
+    }
+    let _ticket = pool.queued(9, A);
+    let first = pool.core.next_wake().expect("one of the three");
+    let due = pool.core.next_deadline(pool.now).expect("to look at it again");
+    pool.now = due;
+    pool.core.expire(due);
+    let second = pool.core.next_wake().expect("another");
+    assert_ne!(first, second);
+    assert_eq!(pool.core.next_wake(), None, "one at a time");
+    for asked in [first, second] {
+        assert!(pool.core.is_asked_back(&lent[asked as usize]));
+    }
+}
+
+#[test]
 fn one_that_may_be_replaced_is_asked_back_when_no_more_may() {
     let mut pool = Bench::new(PoolSettings { pinned_servers: 1, ..size(1) });
     let pin = |client| Pin { reason: "sequence", is_replaced: true, yields: Some(client) };

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{AskedFor, Core, Held, Pin, Slot};
+use super::{Asked, AskedFor, Core, Held, PATIENCE, Pin, Slot};
 use crate::pool::accounts::State;
 
 /// Exempt servers up to which a pin needs no reason to be replaced.
@@ -63,11 +63,21 @@ impl<S, W: Clone> Core<S, W> {
                 (closing, lacking) = (closing - covered, lacking - covered);
             }
             let of_profile = |slot: &Slot<W>| slot.profile == profile;
-            ask(slots, wakes, AskedFor::Line(profile), lacking, of_profile);
+            let asked = Asked { behalf: AskedFor::Line(profile), at: now };
+            ask(slots, wakes, asked, lacking, of_profile);
             // One of another profile makes room, which is of use only if then one of this can be opened.
-            ask(slots, wakes, AskedFor::Line(profile), lacking, |_| may_open);
+            ask(slots, wakes, asked, lacking, |_| may_open);
         }
-        ask(slots, wakes, AskedFor::Neighbour, self.seat.owes(), |_| true);
+        ask(slots, wakes, Asked { behalf: AskedFor::Neighbour, at: now }, self.seat.owes(), |_| true);
+    }
+
+    /// When a client that was asked turns out to be at work.
+    pub(super) fn patience_ends(&self, now: Instant) -> Option<Instant> {
+        if self.accounts.count(State::Pinned) == 0 {
+            return None;
+        }
+        let asked = self.slots.iter().filter_map(|(_, slot)| slot.asked_back);
+        asked.map(|asked| asked.at + PATIENCE).filter(|at| *at > now).min()
     }
 
     /// Lets as many pinned servers as allowed not count against `size`.
@@ -105,18 +115,20 @@ impl<S, W: Clone> Core<S, W> {
 fn ask<W: Clone>(
     slots: &mut Slab<Slot<W>>,
     wakes: &mut VecDeque<W>,
-    behalf: AskedFor,
+    asked: Asked,
     wanted: u32,
     fits: impl Fn(&Slot<W>) -> bool,
 ) {
     let pinned = |slot: &Slot<W>| slot.state == State::Pinned;
-    let asked = slots.iter().filter(|(_, slot)| pinned(slot) && slot.asked_back == Some(behalf)).count();
+    let answers_soon = |before: Asked| before.behalf == asked.behalf && asked.at < before.at + PATIENCE;
+    let coming = slots.iter().filter(|(_, slot)| pinned(slot) && slot.asked_back.is_some_and(answers_soon));
+    let coming = coming.count();
     let keepers = slots.iter_mut().filter(|(_, slot)| pinned(slot)).filter_map(|(_, slot)| {
         let waker = slot.pin.as_ref()?.yields.clone()?;
         (slot.asked_back.is_none() && fits(slot)).then_some((slot, waker))
     });
-    for (slot, waker) in keepers.take((wanted as usize).saturating_sub(asked)) {
-        slot.asked_back = Some(behalf);
+    for (slot, waker) in keepers.take((wanted as usize).saturating_sub(coming)) {
+        slot.asked_back = Some(asked);
         wakes.push_back(waker);
     }
 }
