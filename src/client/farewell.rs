@@ -14,7 +14,7 @@ use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
 use crate::session::exchange::Exchange;
 use crate::session::pins::Pins;
-use crate::session::replies::{Awaits, Replies};
+use crate::session::replies::{Awaits, Replies, Slot};
 use crate::session::server::Tx;
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
@@ -96,9 +96,15 @@ impl Client {
         let told_already = lease.ledger.replies.is_skipping();
         let keeps_session = self.keeps_session();
         self.forget(&mut lease);
-        match loss {
-            Loss::Stuck(_) => drop(lease),
-            _ => lease.close(),
+        let lives_on = match &loss {
+            Loss::Stuck(_) => true,
+            Loss::Said(body) => !ErrorFields::read(body).is_fatal(),
+            Loss::Silent | Loss::Violation(_) => false,
+        };
+        match lives_on {
+            // Cancels what it runs.
+            true => drop(lease),
+            false => lease.close(),
         }
         self.state.pins = Pins::default();
         let lanes = self.working();
@@ -144,6 +150,16 @@ impl Client {
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
         if let Loss::Stuck(fault) = loss {
             return fault.clone();
+        }
+        if let Loss::Said(body) = loss
+            && lease.ledger.replies.is_replaying()
+        {
+            let fields = ErrorFields::read(body);
+            return match fields.is_fatal() {
+                true => Fault::ReplayFailed(fields.message_text().into_owned()),
+                // It was cut off before it could see to that, and what the client asked for runs by now.
+                false => Fault::CommitInDoubt,
+            };
         }
         let owes = !lease.ledger.replies.is_empty();
         let in_transaction = lease.ledger.tx != Tx::Idle;
@@ -208,7 +224,8 @@ struct Owed {
 
 fn owed(replies: &Replies) -> Owed {
     let mut owed = Owed::default();
-    for slot in replies.slots().filter(|slot| slot.awaits != Awaits::CopyEnd) {
+    let clients = |slot: &&Slot| slot.awaits != Awaits::CopyEnd && !slot.is_replay();
+    for slot in replies.slots().filter(clients) {
         owed.any = true;
         owed.ready += u32::from(matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall));
     }

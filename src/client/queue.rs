@@ -18,6 +18,15 @@ use crate::session::statements::client::Held;
 use crate::wire::fault::Fault;
 use crate::wire::write;
 
+/// What came of making a server a client's own.
+pub(super) enum Prepared {
+    Ready(Lease),
+    /// The server was lost. Nothing of the client's had been sent.
+    Lost,
+    /// It doesn't take on the client's settings. Another one may: what a session did before can stand against it.
+    Refused(Fault),
+}
+
 impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
@@ -77,22 +86,30 @@ impl Client {
     }
 
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
-    /// listens. A server that can't be made so is not used. `None`: it was lost, and another one may do.
-    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Option<Lease>, Fault> {
-        match self.restore(&mut lease).await {
-            Ok(()) => {}
-            Err(error) if error.is_harmless() => {
-                lease.hand_back();
-                return Err(Fault::ReplayFailed(error.to_string()));
-            }
-            Err(_) => {
-                lease.close();
-                return Ok(None);
-            }
+    /// listens. A server that can't be made so is not used. `Err`: nor would another one do.
+    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Prepared, Fault> {
+        if self.restore_ahead(&mut lease) {
+            return Ok(Prepared::Ready(lease));
+        }
+        if let Err(error) = self.restore(&mut lease).await {
+            lease.close();
+            return Ok(match error.is_harmless() {
+                true => Prepared::Refused(Fault::ReplayFailed(error.to_string())),
+                false => Prepared::Lost,
+            });
         }
         self.tell_params(&lease);
         self.recall(&mut lease).await?;
-        Ok(Some(lease))
+        Ok(Prepared::Ready(lease))
+    }
+
+    /// Lets the request follow the replay without waiting, where all else is as the client left it.
+    fn restore_ahead(&mut self, lease: &mut Lease) -> bool {
+        if self.speaks_otherwise || self.subscription.is_some() {
+            return false;
+        }
+        let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+        lease.restore_ahead(&self.state.settings, &self.state.told, lanes.up.out())
     }
 
     async fn restore(&mut self, lease: &mut Lease) -> Result<(), AskError> {

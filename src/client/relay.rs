@@ -20,6 +20,7 @@ use super::duplex::{Duplex, End, Loss};
 use super::half_open::HalfOpen;
 use super::house::Home;
 use super::listen;
+use super::queue::Prepared;
 use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
@@ -109,6 +110,7 @@ impl Client {
 
     /// A server that is as the client left its last one.
     async fn own_server(&mut self) -> Result<Result<Lease, Fault>, End> {
+        let mut refused = None;
         for _ in 0..SERVERS_TRIED {
             let mut lease = match self.checkout().await? {
                 Ok(lease) => lease,
@@ -118,10 +120,10 @@ impl Client {
                 return Ok(Ok(lease));
             }
             match self.prepare_boxed(lease).await {
-                Ok(Some(lease)) => return Ok(Ok(lease)),
-                // It was lost. Nothing of the client's had been sent.
-                Ok(None) => {}
-                Err(fault) => return Ok(Err(fault)),
+                Ok(Prepared::Ready(lease)) => return Ok(Ok(lease)),
+                Ok(Prepared::Refused(fault)) if refused.is_none() => refused = Some(fault),
+                Ok(Prepared::Lost) => {}
+                Ok(Prepared::Refused(fault)) | Err(fault) => return Ok(Err(fault)),
             }
         }
         Ok(Err(Fault::ReplayFailed("servers are lost".to_owned())))
@@ -129,7 +131,7 @@ impl Client {
 
     // What is rare is boxed, so that it takes no room in the future of a client at rest.
 
-    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, Fault>> {
+    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Prepared, Fault>> {
         Box::pin(self.prepare(lease))
     }
 

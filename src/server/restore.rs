@@ -10,8 +10,12 @@ use super::lease::Lease;
 use crate::pool::accounts::Tally;
 use crate::pool::key::Label;
 use crate::session::clean;
-use crate::session::settings::{Interner, Settings, replay};
+use crate::session::params::Params;
+use crate::session::replay::{replay, replay_ahead};
+use crate::session::replies::Slot;
+use crate::session::settings::{Interner, Settings};
 use crate::session::statements::client::Held;
+use crate::session::statements::server::Unnamed;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
@@ -44,6 +48,27 @@ impl Lease {
         }
         self.wear(wanted.clone());
         Ok(())
+    }
+
+    /// As [`Self::restore`], but only appends the message to `out`, for a request to follow at once. `told`: what the client
+    /// believes that the server reports. False if the answer has to be awaited; then nothing is done.
+    pub fn restore_ahead(&mut self, wanted: &Arc<Settings>, told: &Params, out: &mut Vec<u8>) -> bool {
+        let Some(there) = self.ledger.settings.as_ref() else { return false };
+        let Some(sql) = replay_ahead(&there.overrides, &wanted.overrides) else { return false };
+        // What else it reports otherwise has to be told.
+        let replayed = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            [&there, &wanted].iter().any(|settings| settings.overrides.values.contains_key(&*name))
+        };
+        if !self.ledger.params.difference(told).all(|(name, _)| replayed(name)) {
+            return false;
+        }
+        write::query(out, sql.as_bytes());
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        self.ledger.sent(Slot::replay());
+        self.ledger.params = told.clone();
+        self.wear(wanted.clone());
+        true
     }
 
     /// Whether the server has all of these statements.

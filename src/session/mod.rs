@@ -15,6 +15,7 @@ mod names;
 pub mod notifications;
 pub mod params;
 pub mod pins;
+pub mod replay;
 pub mod replies;
 pub mod requests;
 pub mod segments;

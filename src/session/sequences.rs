@@ -125,7 +125,7 @@ impl Exchange<'_> {
     fn goes_on(&self, effects: Effects) -> bool {
         self.server.tx != Tx::Idle
             || self.server.unsynced
-            || !self.server.replies.is_empty()
+            || self.server.replies.slots().any(|slot| !slot.is_replay())
             || effects.contains(Effects::MULTI)
     }
 

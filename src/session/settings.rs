@@ -2,13 +2,11 @@
 //! "does this server already fit?" is one comparison. Values come from PostgreSQL, never from a text.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use crate::catalog::Baseline;
 use crate::sql::MEANING;
@@ -161,40 +159,6 @@ fn time(value: &str) -> Option<Duration> {
     Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(milliseconds)?))
 }
 
-/// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
-///
-/// One Query is one implicit transaction: if any part fails, nothing has changed. Identity is reset first,
-/// since another role may lack the right to the settings, and set last.
-pub fn replay(from: &Overrides, to: &Overrides) -> Option<String> {
-    let mut sql = String::new();
-    let identity_differs = from.role != to.role || from.session_authorization != to.session_authorization;
-    if identity_differs && from.session_authorization.is_some() {
-        sql.push_str("RESET SESSION AUTHORIZATION;");
-    }
-    if identity_differs && from.role.is_some() {
-        sql.push_str("RESET ROLE;");
-    }
-    let resets = from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, None));
-    let sets = to.values.iter().filter(|&(name, value)| from.values.get(name) != Some(value));
-    for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(&**value)))) {
-        let separator = if sql.ends_with(')') { "," } else { "SELECT " };
-        let value = value.map_or_else(|| "NULL".to_owned(), escape_literal);
-        let _ = write!(sql, "{separator}pg_catalog.set_config({},{value},false)", escape_literal(name));
-    }
-    if sql.ends_with(')') {
-        sql.push(';');
-    }
-    if identity_differs {
-        if let Some(user) = &to.session_authorization {
-            let _ = write!(sql, "SET SESSION AUTHORIZATION {};", escape_identifier(user));
-        }
-        if let Some(role) = &to.role {
-            let _ = write!(sql, "SET ROLE {};", escape_identifier(role));
-        }
-    }
-    (!sql.is_empty()).then_some(sql)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -252,30 +216,6 @@ mod tests {
         assert_eq!(
             dmy.dialect,
             interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect
-        );
-    }
-
-    #[test]
-    fn only_the_difference_is_replayed() {
-        let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
-        let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
-        assert_eq!(
-            replay(&from, &to).unwrap(),
-            "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
-             pg_catalog.set_config('d','4',false);"
-        );
-        assert_eq!(replay(&to, &to), None);
-    }
-
-    #[test]
-    fn identity_is_reset_first_and_set_last() {
-        let mut from = overrides(&[]);
-        from.role = Some("r1".into());
-        let mut to = overrides(&[("a", "1")]);
-        to.session_authorization = Some("Us\"er".into());
-        assert_eq!(
-            replay(&from, &to).unwrap(),
-            "RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SET SESSION AUTHORIZATION \"Us\"\"er\";"
         );
     }
 }
