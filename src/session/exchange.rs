@@ -16,7 +16,7 @@ use super::segments::Segments;
 use super::sequences::Sequences;
 use super::server::{Ledger, Tx};
 use super::settings::Interner;
-use super::statements::shared::{Reading, Registry, Stamp, Statement, StatementId};
+use super::statements::shared::{Reading, Registry, Statement};
 use crate::catalog::{Epochs, Lexicon, Moment};
 use crate::sql::{Analysis, Effects, Extent, analyse};
 use crate::wire::lane::Lane;
@@ -115,43 +115,6 @@ impl Exchange<'_> {
         self.server.replies.segments()
     }
 
-    /// Makes sure that the server has `statement`, no older than `stamp`, by the time it reads what is
-    /// written next.
-    pub(super) fn ensure(&mut self, statement: &Statement, stamp: Stamp, fate: Fate) {
-        let now = self.segments();
-        if !self.server.statements.serves(statement.id, stamp, now) {
-            self.parse_copy(statement, stamp, fate, None);
-        }
-    }
-
-    /// Parses `statement` under its name on servers; `name` is the client's, if the client asked for it.
-    ///
-    /// What stands under that name is closed first: it may be older, and what we know of it may be wrong,
-    /// since the server may skip what was sent before. PostgreSQL closes what isn't there without complaint.
-    pub(super) fn parse_copy(
-        &mut self,
-        statement: &Statement,
-        stamp: Stamp,
-        fate: Fate,
-        name: Option<Arc<[u8]>>,
-    ) {
-        let id = statement.id;
-        let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
-        self.close_copy(id, ours);
-        write::parse(self.up.out(), &id.server_name(), &statement.definition);
-        let about = name.clone().map_or(About::Nothing, |name| About::Statement(id, name));
-        self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
-        let now = self.segments();
-        self.server.statements.parsed(id, stamp, now);
-        if !statement.speaks(self.client.settings.dialect) {
-            // It doesn't mean here what it means to others.
-            self.server.statements.doubt(id);
-        }
-        while let Some(evicted) = self.server.statements.evict(now) {
-            self.close_copy(evicted, Fate::Swallow);
-        }
-    }
-
     /// The fate of messages of ours in front of a Query: they must not make the server skip it, so they end with a Sync
     /// of their own ([`Self::front_ends`]). In an unfinished batch a Sync would commit what the client has sent so far.
     pub(super) fn front_begins(&self) -> Fate {
@@ -163,11 +126,6 @@ impl Exchange<'_> {
             write::bare(self.up.out(), f::SYNC);
             self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
         }
-    }
-
-    pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
-        write::close_statement(self.up.out(), &id.server_name());
-        self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
     }
 
     /// What a text may do to its session. While the way in which texts are read may just be changing, so may

@@ -9,6 +9,7 @@
 pub mod answers;
 pub mod clean;
 pub mod client;
+pub mod ensure;
 pub mod exchange;
 mod extended;
 mod names;
