@@ -612,6 +612,23 @@ fn f41_too_many_connections_shrinks_the_target_and_servers_go_on() {
 }
 
 #[test]
+fn while_postgresql_is_full_an_idle_server_makes_room_for_a_client_that_can_not_use_it() {
+    let mut pool = Bench::new(size(10));
+    for held in pool.lend(2, A) {
+        pool.give_back(held);
+    }
+    let ticket = pool.queued(9, B);
+    let (permit, _) = pool.opens().remove(0);
+    pool.fail(permit, OpenErrorKind::TooMany);
+    let (_, permit, why) = pool.close();
+    assert_eq!(why, Ended::Room);
+    pool.core.gone(pool.now, permit);
+    pool.pass(ms(900));
+    pool.open_all();
+    let _held = pool.collected(ticket);
+}
+
+#[test]
 fn f42_a_rejected_profile_fails_at_once_and_is_tried_once_a_second() {
     let rejected = OpenErrorKind::Rejected(SqlState::INVALID_PASSWORD);
     let mut pool = Bench::new(size(5));

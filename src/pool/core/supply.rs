@@ -30,12 +30,17 @@ impl<S, W: Clone> Core<S, W> {
         let profile = self.slot(permit.0).profile;
         self.accounts.events.connect_failures += 1;
         self.health.failed(now, profile, error, self.accounts.live(), &mut self.dice);
+        let is_served = self.serves(profile);
         if let OpenErrorKind::Rejected(_) = error.kind
-            && !self.serves(profile)
+            && !is_served
         {
             self.reject_line(now, profile);
         }
         self.forget(now, permit);
+        if error.kind == OpenErrorKind::TooMany && !is_served && self.queue.waits(profile) {
+            // PostgreSQL has a place for it when one of ours is gone.
+            self.make_room(now, Need::Client(profile));
+        }
     }
 
     /// The backend of a closed server has really ended.
