@@ -24,7 +24,7 @@ SQL
 
 # Somebody else's queries, without a schema, as long as the dumps take.
 (
-    until [ -e "$work/over" ]; do echo 'select a from plain;'; echo '\! sleep 0.01'; done | ask >"$work/seen" || touch "$work/failed"
+    until [ -e "$work/over" ]; do ask --command 'select a from plain' >>"$work/seen" || touch "$work/failed"; done
 ) &
 
 for round in 1 2; do
