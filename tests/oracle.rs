@@ -52,7 +52,7 @@ struct Oracle {
 impl Oracle {
     fn new() -> Self {
         let gaps = env::var_os("PGWEIR_ORACLE_GAPS").is_some();
-        Self { house: House::new(), grammar: Grammar::read(GRAMMAR, gaps) }
+        Self { house: House::new(""), grammar: Grammar::read(GRAMMAR, gaps) }
     }
 
     /// Plays a script for each seed, on one server and on two by turns; says what differed.

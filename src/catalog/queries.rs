@@ -6,6 +6,8 @@
 //! Depends on nothing. Invariant: every name and operator is qualified, so that neither `search_path` nor a client's
 //! objects change what they mean; an ordinary role may run them all; PostgreSQL 14 to 18 know all that they use.
 
+use postgres_protocol::escape::escape_literal;
+
 /// What a session holds besides settings. One row: advisory locks, channels listened to, held cursors, statements
 /// prepared by SQL, temporary objects, temporary replication slots (each a count), session authorization, role.
 ///
@@ -43,6 +45,15 @@ SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
 pub const BASELINE: &str = "\
 SELECT name, pg_catalog.current_setting(name), context OPERATOR(pg_catalog.=) 'user'
  AND name OPERATOR(pg_catalog.!~) '^(seed|transaction_(isolation|read_only|deferrable))$' FROM pg_catalog.pg_settings";
+
+/// The values of custom settings: name, value. The value is NULL if the session never heard of the name.
+pub fn custom_settings<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.map(escape_literal).collect();
+    format!(
+        "SELECT n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.text[]) AS n",
+        names.join(",")
+    )
+}
 
 /// A fingerprint of what `ALTER ROLE` and `ALTER DATABASE` set for this database and user, and of what decides whether the
 /// user may log in.
@@ -107,7 +118,11 @@ FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
 WHERE l.lanname OPERATOR(pg_catalog.<>) 'internal' AND l.lanname OPERATOR(pg_catalog.<>) 'c'
- AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND p.prosqlbody IS NULL"
+ AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND p.prosqlbody IS NULL
+UNION ALL
+SELECT p.proname, 'sql', pg_catalog.concat('SET LOCAL ', pg_catalog.split_part(setting, '=', 1), ' = 0')
+FROM pg_catalog.pg_proc p CROSS JOIN pg_catalog.unnest(p.proconfig) AS setting
+WHERE pg_catalog.strpos(pg_catalog.split_part(setting, '=', 1), '.') OPERATOR(pg_catalog.>) 0"
     )
 }
 

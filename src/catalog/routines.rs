@@ -39,11 +39,18 @@ pub struct Draft {
     routines: Routines,
     /// Of all that may turn out to have effects.
     names: HashSet<WordHash, foldhash::fast::RandomState>,
+    /// A custom setting that is set for the transaction counts as one that is set for the session.
+    exact: bool,
     /// Who mentions a name.
     callers: ByWord<Vec<WordHash>>,
 }
 
 impl Draft {
+    /// `exact`: it matters which names of custom settings a session knows.
+    pub fn new(exact: bool) -> Self {
+        Self { exact, ..Self::default() }
+    }
+
     /// Notes a name that bodies may mention. All names come before the first definition.
     pub fn name(&mut self, name: &[u8]) {
         self.names.insert(WordHash::of(name));
@@ -64,6 +71,9 @@ impl Draft {
             }
         });
         self.routines.add(caller, in_a_call(body.effects));
+        if self.exact && !body.local_custom.is_empty() {
+            self.routines.add(caller, Effects::GUC_ALL);
+        }
         for name in body.names.into_iter().chain(body.local_custom).filter(|name| name.contains('.')) {
             if self.routines.custom_settings.len() < CUSTOM {
                 self.routines.custom_settings.insert(name);

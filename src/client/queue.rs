@@ -30,7 +30,9 @@ pub(super) enum Prepared {
 impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
-        let wish = Wish { profile: self.profile.id, label: Label(self.state.settings.id), home: self.last };
+        let settings = &self.state.settings;
+        let label = Label { settings: settings.id, names: settings.names };
+        let wish = Wish { profile: self.profile.id, label, home: self.last };
         let mut checkout = self.home.pool.checkout(wish);
         poll_fn(|cx| self.poll_checkout(cx, &mut checkout)).await
     }
@@ -88,6 +90,12 @@ impl Client {
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
     /// listens. A server that can't be made so is not used. `Err`: nor would another one do.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Prepared, Fault> {
+        if !lease.can_become(&self.state.settings) {
+            match lease.reopen().await {
+                Some(fresh) => lease = fresh,
+                None => return Ok(Prepared::Lost),
+            }
+        }
         if self.restore_ahead(&mut lease) {
             return Ok(Prepared::Ready(lease));
         }

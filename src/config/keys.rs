@@ -132,7 +132,8 @@ rows! {
     POOL: PoolSettings {
         /// When a server goes back to the pool.
         "mode" => mode: Word(POOL_MODES);
-        /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
+        /// Whether a client's session state follows it from server to server. "strict": no server is seen to know a custom
+        /// setting (app.x) that its client never used. "off": nothing follows but the protocol's prepared statements.
         "session_state" => session_state: Word(SESSION_STATES);
         /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
         /// so, goes on if a client of the pool is seen to ask, and stops if none does.

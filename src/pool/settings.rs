@@ -21,9 +21,9 @@ pub enum SessionState {
     /// It follows (the default).
     #[default]
     Full,
-    /// As `Full`; a server on which a trace of another client can't be ruled out is closed, not reset.
+    /// As `Full`, and a server that knows the name of a custom setting which its client never used isn't given to it.
     Strict,
-    /// It doesn't: what a client sets stays on the server, as with PgBouncer.
+    /// It doesn't: what a client sets stays on the server, even what PgBouncer would set again.
     Off,
 }
 

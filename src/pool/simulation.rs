@@ -197,7 +197,7 @@ impl World {
     fn arrive(&mut self, pool: usize) {
         // One pool in three has a single profile, where order must be strict.
         let profile = if pool == 0 { ProfileId(0) } else { ProfileId(self.roll(PROFILES.into()) as u32) };
-        let wish = Wish { profile, label: Label(self.roll(3) as u32), home: None };
+        let wish = Wish { profile, label: Label::of(self.roll(3) as u32), home: None };
         let now = self.now;
         let house = &mut self.pools[pool];
         let client = house.arrived;
@@ -231,7 +231,7 @@ impl World {
             return self.end(pool, client);
         }
         let Some(State::Holding { mut held, .. }) = self.pools[pool].clients.remove(&client) else { return };
-        held.label = Label(self.roll(3) as u32);
+        held.label = Label::of(self.roll(3) as u32);
         self.pools[pool].lent.remove(&held.id());
         self.pools[pool].core.give_back(self.now, held, Tally { queries: 1, ..Tally::default() });
     }
@@ -433,7 +433,7 @@ impl World {
             let size = scope.into_iter().flatten().fold(self.pools[pool].settings.size, u32::min);
             let client = |at| 1_000_000 + at;
             for at in 0..size {
-                let wish = Wish { profile: ProfileId(0), label: Label(0), home: None };
+                let wish = Wish { profile: ProfileId(0), label: Label::of(0), home: None };
                 let now = self.now;
                 match self.pools[pool].core.checkout(now, &wish, &client(at)) {
                     Checkout::Lent(held) => {

@@ -12,8 +12,11 @@ impl Lease {
     /// Runs `DISCARD ALL`. `plain` is what a session has behind it: what it began with.
     ///
     /// # Errors
-    /// The server can't be used any more.
+    /// The server can't be used any more; nor can one that knows what `DISCARD ALL` doesn't make it forget.
     pub async fn discard_all(&mut self, plain: &Arc<Settings>) -> Result<(), AskError> {
+        if !self.can_become(plain) {
+            return Err(AskError::Unforgettable);
+        }
         self.ledger.settings = None;
         self.ask("DISCARD ALL").await?;
         self.ledger.statements.retain(|_| false);

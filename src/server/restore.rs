@@ -22,7 +22,7 @@ use crate::wire::write;
 impl Lease {
     /// Notes what the session has been found to have.
     pub fn wear(&mut self, settings: Arc<Settings>) {
-        self.set_label(Label(settings.id));
+        self.set_label(Label { settings: settings.id, names: settings.names_for_good(&self.baseline) });
         self.ledger.settings = Some(settings);
     }
 
@@ -33,11 +33,20 @@ impl Lease {
         }
     }
 
+    /// Whether nothing in the session is for good that `wanted` is without.
+    pub fn can_become(&self, wanted: &Settings) -> bool {
+        let there = self.ledger.settings.as_ref();
+        there.is_none_or(|there| there.overrides.can_become(&wanted.overrides, &self.baseline))
+    }
+
     /// Sets and resets what is otherwise than `wanted`, in one round trip; nothing is sent if nothing is.
     ///
     /// # Errors
     /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
+        if !self.can_become(wanted) {
+            return Err(AskError::Unforgettable);
+        }
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
         if let Some(sql) = replay(&there.overrides, &wanted.overrides)
             && let Err(error) = self.ask(&sql).await

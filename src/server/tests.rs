@@ -237,6 +237,22 @@ async fn whoever_waits_for_an_unreachable_server_hears_why() {
 }
 
 #[tokio::test]
+async fn a_server_is_opened_again_when_its_backend_has_really_ended() {
+    let b = bench(size(1));
+    b.postgres.hold_endings();
+    let mut reopened = Box::pin(within(b.lease()).await.reopen());
+    assert!(futures_util::poll!(&mut reopened).is_pending());
+    b.postgres.let_end(1);
+    let lease = within(reopened).await.expect("another backend");
+    assert_eq!((lease.number, b.postgres.most_backends.load(SeqCst)), (1, 1));
+    b.postgres.up.store(false, SeqCst);
+    b.postgres.let_end(1);
+    assert!(within(lease.reopen()).await.is_none());
+    b.postgres.up.store(true, SeqCst);
+    assert_eq!(within(b.lease()).await.number, 2, "its place was given up");
+}
+
+#[tokio::test]
 async fn a_pinned_server_leaves_its_place_to_another() {
     let b = bench(size(1));
     let pinned = within(b.lease()).await;

@@ -46,6 +46,8 @@ pub struct Limits {
     pub client_statements: u64,
     /// Whether the session's state is tracked at all.
     pub track_state: bool,
+    /// Whether a custom setting that was reset is another state than one that was never set.
+    pub exact_names: bool,
 }
 
 /// What was done between two releases, for the accounts.
@@ -166,7 +168,17 @@ impl Exchange<'_> {
         self.mind_sequences(effects, fate);
         self.client.touch.add(effects, &analysis.names, moment);
         self.client.touch.local_meaning |= analysis.local_meaning;
+        if self.shared.limits.exact_names {
+            self.touch_local_names(&analysis.local_custom);
+        }
         self.note_change();
+    }
+
+    /// The value goes with the transaction; that the session knows the name stays.
+    fn touch_local_names(&mut self, names: &[Box<str>]) {
+        let known = &self.client.settings.overrides.values;
+        let new = names.iter().filter(|name| !known.contains_key(*name));
+        new.for_each(|name| self.client.touch.add_name(name));
     }
 
     pub(super) fn touch(&mut self, effects: Effects) {
