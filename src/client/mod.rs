@@ -17,6 +17,7 @@ pub mod limits;
 mod listen;
 pub mod login;
 mod queue;
+mod recover;
 mod relay;
 mod settle;
 mod stall;

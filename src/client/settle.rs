@@ -9,7 +9,8 @@ use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
-use crate::session::client::APPLICATION_NAME;
+use crate::session::client::{APPLICATION_NAME, ClientState};
+use crate::session::exchange::Shared;
 use crate::session::notifications::append_readdressed;
 use crate::session::pins::{Hold, Reason};
 use crate::session::sequences::Keep;
@@ -192,18 +193,12 @@ impl Client {
     }
 
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
-        let before = &self.state.settings.overrides;
-        let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
-        let set = self.state.touch.names.iter().chain(after.values.keys());
-        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
-        let settings = self.home.shared.settings.intern(after);
-        lease.wear(settings.clone());
-        if settings.dialect != self.state.settings.dialect {
-            let mut others = self.state.statements.in_other_dialects(settings.dialect);
-            self.speaks_otherwise = others.next().is_some();
+        let before = self.state.settings.dialect;
+        learn(lease, &mut self.state, &self.home.shared, questions, answers);
+        let now = self.state.settings.dialect;
+        if now != before {
+            self.speaks_otherwise = self.state.statements.in_other_dialects(now).next().is_some();
         }
-        self.state.settings = settings;
-        self.state.pins = answers.pins(self.state.pins);
     }
 
     /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
@@ -271,7 +266,24 @@ impl Client {
     }
 }
 
-async fn ask(lease: &mut Lease, questions: &Questions) -> Result<Answers, AskError> {
+/// The session is as PostgreSQL says, for its client and for its server.
+pub(super) fn learn(
+    lease: &mut Lease,
+    state: &mut ClientState,
+    shared: &Shared,
+    questions: &Questions,
+    answers: &Answers,
+) {
+    let before = &state.settings.overrides;
+    let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
+    let set = state.touch.names.iter().chain(after.values.keys());
+    shared.lexicon.learn_settings(set.map(|name| &**name));
+    state.settings = shared.settings.intern(after);
+    lease.wear(state.settings.clone());
+    state.pins = answers.pins(state.pins);
+}
+
+pub(super) async fn ask(lease: &mut Lease, questions: &Questions) -> Result<Answers, AskError> {
     let mut messages = Vec::new();
     let mut prepared = lease.ledger.questions;
     questions.write(&mut messages, &mut prepared);

@@ -19,6 +19,22 @@ pub struct Residue {
     pub temporary_slots: u32,
 }
 
+impl Residue {
+    /// The SQL that takes all of this from a session, and nothing that others need there. `None`: only `DISCARD ALL` does.
+    pub fn release(&self) -> Option<String> {
+        if self.sql_statements > 0 || self.temporary_slots > 0 {
+            return None;
+        }
+        let parts = [
+            (self.advisory_locks, "SELECT pg_catalog.pg_advisory_unlock_all();"),
+            (self.channels, "UNLISTEN *;"),
+            (self.held_cursors, "CLOSE ALL;"),
+            (self.temporary_objects, "DISCARD TEMP;"),
+        ];
+        Some(parts.into_iter().filter(|&(count, _)| count > 0).map(|(_, sql)| sql).collect())
+    }
+}
+
 /// One reason to pin; the order is that of [`Residue`], then the sticky ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Reason {
@@ -250,6 +266,14 @@ mod tests {
         assert_eq!(pins.hold(), Some(Hold::Channels));
         pins.residue.temporary_objects = 1;
         assert_eq!(pins.hold(), Some(Hold::Needed(Reason::Listen)));
+    }
+
+    #[test]
+    fn what_is_left_is_taken_away_by_its_own_statements_where_they_suffice() {
+        let left = Residue { advisory_locks: 2, temporary_objects: 1, ..Residue::default() };
+        assert_eq!(left.release().unwrap(), "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;");
+        assert_eq!(Residue { sql_statements: 1, ..left }.release(), None);
+        assert_eq!(Residue { temporary_slots: 1, ..left }.release(), None);
     }
 
     #[test]

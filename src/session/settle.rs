@@ -76,6 +76,11 @@ impl Questions {
         Self::of(&touch, before, pins, lexicon)
     }
 
+    /// What can't be moved, alone.
+    pub fn held() -> Self {
+        Self { held: true, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.names.is_empty() && !self.all && !self.held
     }

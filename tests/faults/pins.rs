@@ -1,5 +1,7 @@
 //! Servers that are pinned to clients: a pool that is full of them.
 
+use pgweir_testkit::frontend::*;
+
 use super::kit::{House, brief, eventually};
 
 #[test]
@@ -48,6 +50,35 @@ fn servers_that_clients_can_do_without_serve_others_under_a_ceiling() {
     eventually("each keeps one", || house.servers("pinned") == 2);
     assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
     drop(keepers);
+    house.all_is_well();
+}
+
+#[test]
+fn a_client_that_leaves_takes_no_statements_of_others_along() {
+    let house = House::new(1);
+    let mut other = house.client();
+    other.say(&[parse("kept", "select 42 as kept", &[]), sync()].concat());
+    let leave: [&[&str]; 6] = [
+        &["select pg_advisory_lock(7)"],
+        &["create temp table t (a int)", "listen x"],
+        &["begin", "set local work_mem = '7MB'", "set lock_timeout = '7s'"],
+        &["begin", "declare c cursor with hold for select 1", "commit", "set role app"],
+        &["begin", "select pg_advisory_lock(8)", "create temp table u (a int)"],
+        &["set idle_session_timeout = '300ms'", "begin"],
+    ];
+    for texts in leave {
+        let mut client = house.client();
+        texts.iter().for_each(|text| assert!(!client.ask(text).contains("E["), "{text}"));
+        drop(client);
+        eventually("it has left", || house.servers("pinned") + house.servers("active") == 0);
+        let count = "select count(*) from pg_prepared_statements where statement like '%42 as kept'";
+        assert_eq!(other.value(count), "1", "{texts:?}");
+        let left = "select concat_ws(':', (select count(*) from pg_locks where locktype = 'advisory'),
+            (select count(*) from pg_class where relpersistence = 't' and relnamespace = pg_my_temp_schema()),
+            (select count(*) from pg_cursors where is_holdable), (select count(*) from pg_listening_channels()),
+            current_setting('work_mem'), current_setting('lock_timeout'), current_setting('idle_session_timeout'))";
+        assert_eq!(other.value(left), "0:0:0:0:4MB:0:0", "{texts:?}");
+    }
     house.all_is_well();
 }
 
