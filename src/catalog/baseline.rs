@@ -42,6 +42,10 @@ impl Baseline {
         }
     }
 
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
     /// Whether it matters that a session which has heard of this setting can't forget it: `current_setting(name, true)`
     /// is never NULL again there, not even after `DISCARD ALL`.
     pub fn is_for_good(&self, name: &str) -> bool {

@@ -71,7 +71,9 @@ impl Draft {
             }
         });
         self.routines.add(caller, in_a_call(body.effects));
-        if self.exact && !body.local_custom.is_empty() {
+        if self.exact && body.local_nameless {
+            self.routines.add(caller, Effects::GUC_ALL | Effects::NAMELESS);
+        } else if self.exact && !body.local_custom.is_empty() {
             self.routines.add(caller, Effects::GUC_ALL);
         }
         for name in body.names.into_iter().chain(body.local_custom).filter(|name| name.contains('.')) {
@@ -194,7 +196,7 @@ pub(crate) mod tests {
         ]);
         let of = |text: &str| analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &routines).effects;
         assert_eq!(of("UPDATE public.t SET a = 42"), Effects::GUC_ALL);
-        assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::COPY);
+        assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::SEQ_WRITE);
         assert_eq!(of("SELECT 't' FROM u"), Effects::NONE);
     }
 

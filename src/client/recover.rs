@@ -9,8 +9,9 @@ use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
-use crate::session::server::Tx;
+use crate::session::server::{NOBODY, Tx};
 use crate::session::settle::Questions;
+use crate::sql::Effects;
 
 /// A server that is in the middle of something is ended: dropping the lease cancels what it runs.
 pub(super) async fn recover(mut lease: Lease, mut state: ClientState, home: &Home) {
@@ -32,6 +33,9 @@ pub(super) async fn recover(mut lease: Lease, mut state: ClientState, home: &Hom
 async fn clear(lease: &mut Lease, state: &mut ClientState, home: &Home) -> Result<(), AskError> {
     let shared = &home.shared;
     state.pins.stick(state.touch.effects);
+    if state.touch.effects.intersects(Effects::HIDES_NAMES) {
+        lease.ledger.nameless = Some(NOBODY);
+    }
     let is_known = catch_up(lease, state, home).await?;
     if state.pins.outlive_discard() || (!is_known && shared.limits.exact_names) {
         return Err(AskError::Unforgettable);

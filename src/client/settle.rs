@@ -131,6 +131,9 @@ impl Client {
             false => Questions::of(touch, before, pins, lexicon),
         };
         self.state.pins.stick(touch.effects);
+        if touch.effects.intersects(Effects::HIDES_NAMES) {
+            lease.ledger.nameless = Some(self.card.pid);
+        }
         if !questions.is_empty() {
             self.ask_and_learn(lease, &questions).await?;
         }

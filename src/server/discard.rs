@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::ask::AskError;
 use super::lease::Lease;
+use crate::session::server::NOBODY;
 use crate::session::settings::Settings;
 
 impl Lease {
@@ -14,7 +15,7 @@ impl Lease {
     /// # Errors
     /// The server can't be used any more; nor can one that knows what `DISCARD ALL` doesn't make it forget.
     pub async fn discard_all(&mut self, plain: &Arc<Settings>) -> Result<(), AskError> {
-        if !self.can_become(plain) {
+        if !self.can_become(plain, NOBODY) {
             return Err(AskError::Unforgettable);
         }
         self.ledger.settings = None;
@@ -22,6 +23,7 @@ impl Lease {
         self.ledger.statements.retain(|_| false);
         self.ledger.questions = 0;
         self.ledger.sequences = None;
+        self.ledger.nameless = None;
         // Whoever listened has gone.
         self.notifications.clear();
         self.wear(plain.clone());

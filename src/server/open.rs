@@ -131,7 +131,11 @@ impl Source {
 
     /// Roles, databases and startup options may set custom settings, too. No list has them, so those are asked for that
     /// somebody was seen to use.
-    async fn learn_names(&self, connection: &mut Connection, baseline: &mut Baseline) -> Result<(), AskError> {
+    async fn learn_names(
+        &self,
+        connection: &mut Connection,
+        baseline: &mut Baseline,
+    ) -> Result<(), AskError> {
         let mut names = self.shared.lexicon.custom_settings();
         names.retain(|name| baseline.value(name).is_none());
         if names.is_empty() {

@@ -20,6 +20,8 @@ pub struct Analysis {
     /// Custom settings (`app.tenant`) set for the transaction only: no value stays, but the backend knows the
     /// name from now on, even after a rollback.
     pub local_custom: Vec<Box<str>>,
+    /// A custom setting may be among those, and its name doesn't stand in the text.
+    pub local_nameless: bool,
     /// Settings that [change what texts mean](super::MEANING) may be set for the transaction only.
     pub local_meaning: bool,
     /// It fetches from a cursor: what its rows look like is for the cursor to say, each time anew.

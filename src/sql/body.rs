@@ -169,7 +169,8 @@ fn read_foreign(body: &[u8], mut mention: impl FnMut(WordHash)) -> Effects {
             // plpython and pltcl; plperl.
             (b"GD" | b"SD" | b"_SHARED", _) => Effects::PL_GLOBALS,
             (_, Some(Sign::Call(effects))) => effects,
-            (_, Some(Sign::CallSets(_) | Sign::SetConfig)) => Effects::GUC_ALL,
+            (_, Some(Sign::CallSets(_))) => Effects::GUC_ALL,
+            (_, Some(Sign::SetConfig)) => Effects::GUC_ALL | Effects::NAMELESS,
             (_, Some(Sign::Statement(effects))) => effects & AMONG_OTHERS,
             (_, Some(Sign::Keyword(Keyword::Execute | Keyword::Prepare))) => Effects::OPAQUE,
             _ if word.starts_with(b"spi") => Effects::OPAQUE,

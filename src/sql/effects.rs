@@ -50,7 +50,7 @@ effects! {
     DISCARD_ALL = 13;
     /// `currval`, `lastval`: needs what this session's sequences gave before.
     SEQ_READ = 14;
-    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`.
+    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`, `COPY`.
     SEQ_WRITE = 15;
     /// `setseed`, `SET SEED`. No question shows it and no reset clears it.
     SEED = 16;
@@ -79,8 +79,9 @@ effects! {
     /// The text is one `COMMIT`, `ROLLBACK [TO]`, `ABORT`, `END` or `PREPARE TRANSACTION`: what a failed
     /// transaction still accepts.
     TX_EXIT = 28;
-    /// `COPY`.
-    COPY = 29;
+    /// With [`GUC_ALL`](Self::GUC_ALL): a custom setting (`app.x`) may get a value, and its name doesn't stand in the text.
+    /// PostgreSQL lists none of those.
+    NAMELESS = 29;
     /// More than one statement.
     MULTI = 30;
     /// `CREATE`, `ALTER` or `IMPORT` of something that runs SQL when it is used, or of a relation to which such things
@@ -110,9 +111,13 @@ impl Effects {
             | Self::ORIGIN.0
             | Self::BACKUP.0
             | Self::PL_GLOBALS.0
+            | Self::NAMELESS.0
             | Self::OPAQUE.0
             | Self::CATALOG.0,
     );
+
+    /// Effects after which the session may have custom settings that nobody knows by name.
+    pub const HIDES_NAMES: Self = Self::NAMELESS.or(Self::OPAQUE);
 
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {

@@ -107,7 +107,7 @@ impl Analysis {
         let lasts = if is_local(lexer) { Lasts::Transaction } else { Lasts::Session };
         match first_argument(lexer).and_then(setting_name) {
             Some(name) => self.note(&name, lasts),
-            None => self.note_unknown(lasts),
+            None => self.note_nameless(lasts),
         }
     }
 
@@ -120,6 +120,7 @@ impl Analysis {
     pub(super) fn note_inner(&mut self, inner: &Self) {
         inner.names.iter().for_each(|name| self.note(name, Lasts::Session));
         inner.local_custom.iter().for_each(|name| self.note(name, Lasts::Transaction));
+        self.local_nameless |= inner.local_nameless;
     }
 
     fn note(&mut self, name: &str, lasts: Lasts) {
@@ -140,6 +141,14 @@ impl Analysis {
         };
         if !list.iter().any(|known| **known == *name) {
             list.push(name.into());
+        }
+    }
+
+    fn note_nameless(&mut self, lasts: Lasts) {
+        self.note_unknown(lasts);
+        match lasts {
+            Lasts::Session => self.effects |= Effects::NAMELESS,
+            Lasts::Transaction => self.local_nameless = true,
         }
     }
 

@@ -134,7 +134,7 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("call", Statement(E::OPAQUE)),
     ("close", Statement(E::CLOSE)),
     ("commit", K(Keyword::Commit)),
-    ("copy", Statement(E::COPY)),
+    ("copy", Statement(E::SEQ_WRITE)),
     ("create", K(Keyword::Create)),
     ("database", K(Keyword::Database)),
     ("deallocate", K(Keyword::Deallocate)),
