@@ -79,7 +79,7 @@ impl World {
     fn seeded(seed: u64) -> Self {
         let mut dice = Dice::seeded(seed);
         let totals = if dice.roll().is_multiple_of(2) {
-            Totals { servers: Some(5), per_database: Some(4), per_user: Some(3) }
+            Totals { servers: Some(5), per_database: Some(4), per_user: Some(3), pinned: Some(1) }
         } else {
             Totals::default()
         };
@@ -374,6 +374,7 @@ impl World {
     fn check(&mut self) {
         let all: u32 = self.pools.iter().map(|pool| pool.backends).sum();
         assert!(self.totals.servers.is_none_or(|limit| all <= limit && self.ceilings.used() <= limit));
+        assert!(self.totals.pinned.is_none_or(|limit| self.ceilings.pinned() <= limit));
         for pair in [(0, 1, self.totals.per_database), (0, 2, self.totals.per_user)] {
             let both = self.pools[pair.0].backends + self.pools[pair.1].backends;
             assert!(pair.2.is_none_or(|limit| both <= limit));
@@ -419,7 +420,7 @@ impl World {
         for pool in &self.pools {
             assert!(pool.core.is_empty(), "a permit was lost");
         }
-        assert_eq!(self.ceilings.used(), 0);
+        assert_eq!((self.ceilings.used(), self.ceilings.pinned()), (0, 0));
     }
 
     /// N6: no place was lost. Each pool in turn can have as many servers as its limits say.

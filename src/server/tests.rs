@@ -266,6 +266,25 @@ async fn a_pinned_server_leaves_its_place_to_another() {
 }
 
 #[tokio::test]
+async fn a_pin_that_ends_lets_a_neighbour_pin_beyond_its_size() {
+    let b = bench(size(1));
+    b.pools.set_totals(Totals { pinned: Some(1), ..Totals::default() });
+    let pinned = within(b.lease()).await;
+    pinned.pin(Pin::needed("LISTEN"));
+    let other = b.pools.get_or_start("app", "bob", || b.postgres.blueprint(size(1)));
+    let profile = other.profile([]);
+    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let theirs = within(other.checkout(wish)).await.unwrap();
+    theirs.pin(Pin::needed("LISTEN"));
+    let mut waits = Box::pin(other.checkout(wish));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    until(|| other.snapshot().waiting == 1).await;
+    assert_eq!(b.postgres.backends.load(SeqCst), 2, "it counts against the size");
+    pinned.unpin();
+    assert_eq!(within(waits).await.unwrap().number, 2);
+}
+
+#[tokio::test]
 async fn another_pools_idle_server_makes_way_under_a_common_ceiling() {
     let b = bench(size(5));
     b.pools.set_totals(Totals { servers: Some(1), ..Totals::default() });

@@ -72,8 +72,9 @@ impl<S, W: Clone> Core<S, W> {
         self.forget(now, permit);
     }
 
-    /// A place under the ceilings may be free now.
+    /// A place under the ceilings may be free now, or one more server may be pinned beyond the size.
     pub fn retry(&mut self, now: Instant) {
+        self.exempt_pinned(now);
         self.plan(now);
     }
 
@@ -229,7 +230,7 @@ impl<S, W: Clone> Core<S, W> {
         }
         let slot = self.slots.remove(id.slot as usize);
         self.accounts.transition(now, Some(slot.state), None);
-        self.exempt -= u32::from(slot.exempt);
+        self.count_again(u32::from(slot.exempt));
         self.retiring = self.retiring.filter(|retiring| *retiring != id);
         if self.seat.leave(slot.yielded) {
             self.orders.push_back(Order::Share);
