@@ -111,6 +111,7 @@ impl Client {
             false => lease.close(),
         }
         self.state.pins = Pins::default();
+        self.card.unpinned();
         let lanes = self.working();
         let mid_message = lanes.down.is_passing();
         let mid_request = lanes.up.is_passing();

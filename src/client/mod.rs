@@ -16,6 +16,7 @@ pub mod life;
 pub mod limits;
 mod listen;
 pub mod login;
+pub mod pinned;
 mod queue;
 mod recover;
 mod relay;

@@ -1,7 +1,10 @@
 //! After an exchange: ask PostgreSQL what the session has become, if anything says that it may have changed, and
 //! hand the server back or keep it.
 
+use std::time::Instant;
+
 use super::duplex::End;
+use super::pinned::Pinned;
 use super::relay::Client;
 use crate::pool::accounts::Tally;
 use crate::pool::core::Pin;
@@ -52,6 +55,7 @@ impl Client {
                 return self.session_lost(touched).map(|()| None);
             }
             self.settle_channels(&mut lease, lingered).await?;
+            self.show_pins(&lease);
         } else {
             self.state.touch.clear();
         }
@@ -239,6 +243,16 @@ impl Client {
             }),
             None => lease.unpin(),
         }
+    }
+
+    fn show_pins(&self, lease: &Lease) {
+        let pins = self.state.pins;
+        if pins.is_empty() {
+            return self.card.unpinned();
+        }
+        let (home, told) = (self.home.clone(), self.state.told.clone());
+        let (server, since) = (lease.ledger.pid, Instant::now());
+        self.card.pinned(Pinned { home, told, pins, server, since });
     }
 
     /// Once for each reason and application.

@@ -83,6 +83,43 @@ fn a_client_that_leaves_takes_no_statements_of_others_along() {
 }
 
 #[test]
+fn pinned_clients_are_listed_with_their_reasons_until_the_pin_ends() {
+    let house = House::new(2);
+    let listed = || -> Vec<serde_json::Value> {
+        let page = house.http("/pins.json");
+        let body = page.split_once("\r\n\r\n").map_or(&*page, |(_, body)| body);
+        let page: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        page["pins"].as_array().expect("a list").clone()
+    };
+    assert!(listed().is_empty());
+    let mut client = house.client();
+    client.ask("set application_name = 'locker'; select pg_advisory_lock(7)");
+    eventually("it is listed", || listed().len() == 1);
+    let backend: i64 = client.value("select pg_backend_pid()").parse().unwrap();
+    client.ask("create temp table t (a int)");
+    let reasons = |pin: &serde_json::Value| {
+        let reasons = pin["reasons"].as_array().expect("reasons").iter();
+        reasons.map(|reason| reason["reason"].as_str().expect("a word").to_owned()).collect::<Vec<_>>()
+    };
+    eventually("for both", || reasons(&listed()[0]) == ["advisory_lock", "temporary_object"]);
+    let pin = &listed()[0];
+    assert_eq!((pin["client"].as_i64(), pin["server"].as_i64()), (Some(client.pid().into()), Some(backend)));
+    assert_eq!((&pin["user"], &pin["application"]), (&"app".into(), &"locker".into()));
+    client.ask("drop table t; select pg_advisory_unlock(7)");
+    eventually("the pin has ended", || listed().is_empty());
+    client.ask("select pg_advisory_lock(7)");
+    eventually("it is listed again", || listed().len() == 1);
+    house.terminate();
+    eventually("its server was lost", || listed().is_empty());
+    let mut other = house.client();
+    other.ask("select pg_advisory_lock(8)");
+    eventually("the other is listed", || listed().len() == 1);
+    drop(other);
+    eventually("it has left", || listed().is_empty());
+    house.all_is_well();
+}
+
+#[test]
 fn the_log_says_once_for_each_reason_and_application_how_to_do_without() {
     let house = House::new(1);
     for _ in 0..3 {
