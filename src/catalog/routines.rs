@@ -17,6 +17,8 @@ pub struct Routines {
     effects: ByWord<Effects>,
     /// Custom settings (with a dot) that bodies set. `pg_settings` doesn't list them, so they are asked by name.
     custom_settings: BTreeSet<Box<str>>,
+    /// The schema of dblink, quoted, if it can be asked for its connections.
+    dblink: Option<Box<str>>,
 }
 
 /// Something with a name that runs SQL when it is used: a row of [`queries::ROUTINES`](super::queries::ROUTINES),
@@ -83,6 +85,11 @@ impl Draft {
         }
     }
 
+    /// A row of [`queries::DBLINK`](super::queries::DBLINK).
+    pub fn dblink(&mut self, schema: &[u8]) {
+        self.routines.dblink = str::from_utf8(schema).ok().map(Into::into);
+    }
+
     pub fn finish(mut self) -> Routines {
         self.routines.close(&self.callers);
         self.routines
@@ -119,6 +126,11 @@ impl Routines {
         self.custom_settings.iter().map(|name| &**name)
     }
 
+    /// Where dblink can be asked for its connections: a schema, quoted.
+    pub fn dblink_schema(&self) -> Option<&str> {
+        self.dblink.as_deref()
+    }
+
     /// How many names have effects.
     pub fn len(&self) -> usize {
         self.effects.len()
@@ -137,7 +149,7 @@ impl Dictionary for Routines {
 
 /// A text that only calls the routine doesn't name its settings, so any may have changed.
 fn in_a_call(effects: Effects) -> Effects {
-    let effects = effects & Effects::STATE.or(Effects::SEQ_READ).or(Effects::SEQ_WRITE).or(Effects::NOTIFY);
+    let effects = effects & Effects::STATE.or(Effects::SEQ_READ).or(Effects::SEQ_WRITE).or(Effects::CLOSE);
     if effects.contains(Effects::GUC) { (effects - Effects::GUC) | Effects::GUC_ALL } else { effects }
 }
 

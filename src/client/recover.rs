@@ -32,7 +32,7 @@ pub(super) async fn recover(mut lease: Lease, mut state: ClientState, home: &Hom
 /// server can't be used any more.
 async fn clear(lease: &mut Lease, state: &mut ClientState, home: &Home) -> Result<(), AskError> {
     let shared = &home.shared;
-    state.pins.stick(state.touch.effects);
+    state.pins.stick(state.touch.effects, &shared.lexicon);
     if state.touch.effects.intersects(Effects::HIDES_NAMES) {
         lease.ledger.nameless = Some(NOBODY);
     }

@@ -134,7 +134,7 @@ impl Client {
             true => Questions::everything(before, pins, lexicon),
             false => Questions::of(touch, before, pins, lexicon),
         };
-        self.state.pins.stick(touch.effects);
+        self.state.pins.stick(touch.effects, lexicon);
         if touch.effects.intersects(Effects::HIDES_NAMES) {
             lease.ledger.nameless = Some(self.card.pid);
         }
@@ -298,6 +298,10 @@ pub(super) fn learn(
     state.settings = shared.settings.intern(after);
     lease.wear(state.settings.clone());
     state.pins = answers.pins(state.pins);
+    // SQL that isn't seen, in a function perhaps, has deallocated what others rely on.
+    if answers.statements().is_some_and(|count| (count as usize) < lease.ledger.statements.certain()) {
+        lease.ledger.statements.retain(|_| false);
+    }
 }
 
 pub(super) async fn ask(lease: &mut Lease, questions: &Questions) -> Result<Answers, AskError> {

@@ -69,9 +69,11 @@ async fn fingerprint(server: &mut Connection) -> Result<Box<str>, AskError> {
 }
 
 async fn routines(server: &mut Connection, mut draft: Draft) -> Result<Routines, AskError> {
-    let texts = [queries::NAMED, &queries::routines(), queries::TRIGGERS, queries::EXPRESSIONS];
+    let texts =
+        [queries::NAMED, &queries::routines(), queries::TRIGGERS, queries::EXPRESSIONS, queries::DBLINK];
     ask(server, &texts, |row| match *row {
         [Some(name)] => draft.name(name),
+        [Some(b"dblink"), Some(schema)] => draft.dblink(schema),
         [Some(name), Some(language), body] => draft.define(&Definition { name, language, body }),
         _ => {}
     })

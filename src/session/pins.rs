@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::sequences::Keep;
+use crate::catalog::Lexicon;
 use crate::sql::Effects;
 
 /// What a session holds that can't be moved, as PostgreSQL counts it.
@@ -16,7 +17,9 @@ pub struct Residue {
     pub held_cursors: u32,
     pub sql_statements: u32,
     pub temporary_objects: u32,
-    pub temporary_slots: u32,
+    pub temporary_slots: u16,
+    /// Of dblink, with a name.
+    pub connections: u16,
 }
 
 impl Residue {
@@ -126,7 +129,7 @@ impl fmt::Display for Reason {
 const STICKY: [(Effects, Reason); 6] = [
     (Effects::SEED, Reason::Seed),
     (Effects::LOAD, Reason::Library),
-    (Effects::EXTCONN, Reason::ExternalConnection),
+    (Effects::EXTCONN_UNNAMED, Reason::ExternalConnection),
     (Effects::ORIGIN, Reason::ReplicationOrigin),
     (Effects::BACKUP, Reason::Backup),
     (Effects::PL_GLOBALS, Reason::PlGlobals),
@@ -172,8 +175,11 @@ impl Pins {
         Self { sequences: Keep::No, ..self }
     }
 
-    /// Notes what only the end of the session clears.
-    pub fn stick(&mut self, effects: Effects) {
+    /// Notes what only the end of the session clears. Connections of dblink are such where nobody may ask for them.
+    pub fn stick(&mut self, effects: Effects, lexicon: &Lexicon) {
+        if effects.contains(Effects::EXTCONN) && lexicon.edition().routines.dblink_schema().is_none() {
+            self.sticky |= Effects::EXTCONN_UNNAMED;
+        }
         for (effect, _) in STICKY {
             if effects.intersects(effect) {
                 self.sticky |= effect;
@@ -188,7 +194,7 @@ impl Pins {
 
     /// Whether `DISCARD ALL` leaves something of this in the session, so that only the session's end clears it.
     pub fn outlive_discard(&self) -> bool {
-        !self.sticky.is_empty() || self.residue.temporary_slots > 0
+        !self.sticky.is_empty() || self.residue.temporary_slots > 0 || self.residue.connections > 0
     }
 
     /// Whether the session has texts of its own that nobody judged: statements prepared by SQL, triggers and defaults
@@ -214,10 +220,13 @@ impl Pins {
             (residue.held_cursors, Reason::HeldCursor),
             (residue.sql_statements, Reason::SqlPrepare),
             (residue.temporary_objects, Reason::TemporaryObject),
-            (residue.temporary_slots, Reason::TemporarySlot),
+            (residue.temporary_slots.into(), Reason::TemporarySlot),
+            (residue.connections.into(), Reason::ExternalConnection),
             (u32::from(self.unknown), Reason::Unknown),
         ];
-        let sticky = STICKY.into_iter().filter(|&(effect, _)| self.sticky.contains(effect));
+        let told = |reason| reason == Reason::ExternalConnection && residue.connections > 0;
+        let sticky =
+            STICKY.into_iter().filter(move |&(effect, reason)| self.sticky.contains(effect) && !told(reason));
         counted
             .into_iter()
             .filter(|&(count, _)| count > 0)
@@ -246,11 +255,12 @@ mod tests {
     #[test]
     fn only_what_nothing_shows_sticks() {
         let mut pins = Pins::default();
-        pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP);
+        let lexicon = Lexicon::default();
+        pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP, &lexicon);
         assert!(pins.is_empty() && !pins.outlive_discard());
         for (effect, reason) in STICKY {
             let mut pins = Pins::default();
-            pins.stick(effect | Effects::GUC);
+            pins.stick(effect | Effects::GUC, &lexicon);
             assert_eq!(reasons(pins), [reason]);
             assert!(pins.outlive_discard());
             assert_eq!(reasons(pins.counted(Residue::default())), [reason], "no count ends it");
@@ -289,9 +299,10 @@ mod tests {
             sql_statements: 1,
             temporary_objects: 1,
             temporary_slots: 1,
+            connections: 1,
         };
         let mut pins = Pins { unknown: true, residue: counts, sequences: Keep::Yes, ..Pins::default() };
-        STICKY.iter().for_each(|&(effect, _)| pins.stick(effect));
+        STICKY.iter().for_each(|&(effect, _)| pins.stick(effect, &Lexicon::default()));
         let mut all = reasons(pins);
         all.sort_unstable();
         assert_eq!(all, Reason::ALL);

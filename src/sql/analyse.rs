@@ -215,6 +215,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Sign::Call(effects) if self.lexer.at_call() => self.found.effects |= effects,
             Sign::CallSets(name) if self.lexer.at_call() => self.found.note_session(name),
             Sign::Call(_) | Sign::CallSets(_) => {}
+            Sign::Connect => self.found.connect(self.lexer),
             Sign::SetConfig => self.found.set_config(self.lexer),
             Sign::PgSettings => self.pg_settings = true,
         }

@@ -31,11 +31,11 @@ effects! {
     TEMP = 4;
     /// `LISTEN` or `UNLISTEN`.
     LISTEN = 5;
-    /// `NOTIFY` or `pg_notify`.
-    NOTIFY = 6;
+    /// The dblink connection without a name may open. No question shows it.
+    EXTCONN_UNNAMED = 6;
     /// `DECLARE … WITH HOLD`: a cursor that outlives its transaction. Plain cursors leave no sign.
     CURSOR = 7;
-    /// `CLOSE`: a cursor, held or not, may end.
+    /// `CLOSE`: a cursor, held or not, may end. `dblink_disconnect`: so may a connection.
     CLOSE = 8;
     /// SQL `PREPARE`.
     SQLPREP = 9;
@@ -56,7 +56,7 @@ effects! {
     SEED = 16;
     /// `LOAD`. Nothing unloads.
     LOAD = 17;
-    /// A named dblink connection may open or close.
+    /// A named dblink connection may open.
     EXTCONN = 18;
     /// A replication slot (perhaps a temporary one) may come or go.
     SLOT = 19;
@@ -107,6 +107,7 @@ impl Effects {
             | Self::SEED.0
             | Self::LOAD.0
             | Self::EXTCONN.0
+            | Self::EXTCONN_UNNAMED.0
             | Self::SLOT.0
             | Self::ORIGIN.0
             | Self::BACKUP.0

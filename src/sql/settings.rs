@@ -99,6 +99,14 @@ impl Analysis {
         }
     }
 
+    /// A call of `dblink_connect([name,] connection)`; `lexer` stands behind that word.
+    pub(super) fn connect(&mut self, mut lexer: Lexer<'_>) {
+        if lexer.accept_byte(b'(') {
+            let is_named = next_comma(&mut lexer) != Some(false);
+            self.effects |= if is_named { Effects::EXTCONN } else { Effects::EXTCONN_UNNAMED };
+        }
+    }
+
     /// A call of `set_config(name, value, is_local)`; `lexer` stands behind that word.
     pub(super) fn set_config(&mut self, mut lexer: Lexer<'_>) {
         if !lexer.accept_byte(b'(') {
@@ -185,19 +193,24 @@ fn first_argument(mut lexer: Lexer<'_>) -> Option<&[u8]> {
 
 /// Whether the third argument is the word `true`.
 fn is_local(mut lexer: Lexer<'_>) -> bool {
+    next_comma(&mut lexer) == Some(true)
+        && next_comma(&mut lexer) == Some(true)
+        && lexer.accept("true")
+        && lexer.accept_byte(b')')
+}
+
+/// Goes behind the next argument: true at a comma, false at the end of the call, `None` where neither is in sight.
+fn next_comma(lexer: &mut Lexer<'_>) -> Option<bool> {
     let mut depth = 0_u32;
-    let mut commas = 0;
     for _ in 0..TOKENS_AHEAD {
-        match lexer.next() {
-            Some(Token::Byte(b'(' | b'[')) => depth += 1,
-            Some(Token::Byte(b')' | b']')) if depth > 0 => depth -= 1,
-            Some(Token::Byte(b',')) if depth == 0 => commas += 1,
-            None | Some(Token::Byte(b')' | b';')) => return false,
-            Some(_) => {}
-        }
-        if commas == 2 {
-            return lexer.accept("true") && lexer.accept_byte(b')');
+        match lexer.next()? {
+            Token::Byte(b'(' | b'[') => depth += 1,
+            Token::Byte(b')' | b']') if depth > 0 => depth -= 1,
+            Token::Byte(b',') if depth == 0 => return Some(true),
+            Token::Byte(b')') => return Some(false),
+            Token::Byte(b';') => return None,
+            _ => {}
         }
     }
-    false
+    None
 }

@@ -120,6 +120,61 @@ fn pinned_clients_are_listed_with_their_reasons_until_the_pin_ends() {
 }
 
 #[test]
+fn connections_of_dblink_pin_until_they_are_closed() {
+    let house = House::new(2);
+    let mut director = house.director();
+    director.ask("create schema \"Far away\"; grant usage on schema \"Far away\" to public");
+    director.ask("create extension dblink schema \"Far away\"");
+    director.ask(
+        "create function close_link(text) returns text language sql
+        as $$select \"Far away\".dblink_disconnect($1)$$",
+    );
+    let address = house.postgres().address();
+    let link = format!(
+        "host={} port={} dbname={} user=app password={}",
+        address.ip(),
+        address.port(),
+        house.database,
+        house.postgres().password()
+    );
+    let is_pinned = |count| eventually("as many are pinned", || house.servers("pinned") == count);
+    let client = || {
+        let mut client = house.client();
+        client.ask("set search_path = 'Far away', public");
+        client
+    };
+    let mut named = client();
+    let open_one = format!("select dblink_connect('one', '{link}')");
+    let use_one = "select * from dblink('one', 'select 1') as t(a int)";
+    assert_eq!(named.value(&open_one), "OK");
+    is_pinned(1);
+    assert_eq!(named.value(&format!("select dblink_connect('two', '{link}')")), "OK");
+    assert_eq!(named.value(use_one), "1");
+    assert_eq!(named.value("select dblink_disconnect('two')"), "OK");
+    assert_eq!(named.value(use_one), "1");
+    is_pinned(1);
+    assert_eq!(named.value("select close_link('one')"), "OK");
+    is_pinned(0);
+    assert_eq!(named.value(&open_one), "OK");
+    named.terminate();
+    is_pinned(0);
+    let mut others = [client(), client()];
+    others.iter_mut().for_each(|other| drop(other.ask("begin")));
+    let none_is_open = "select dblink_get_connections() is null";
+    assert!(others.iter_mut().all(|other| other.value(none_is_open) == "t"));
+    drop(others);
+    // One without a name can't be asked for.
+    let mut unnamed = client();
+    assert_eq!(unnamed.value(&format!("select dblink_connect('{link}')")), "OK");
+    assert_eq!(unnamed.value("select dblink_disconnect()"), "OK");
+    assert_eq!(unnamed.value("select 1"), "1");
+    is_pinned(1);
+    drop(unnamed);
+    is_pinned(0);
+    house.all_is_well();
+}
+
+#[test]
 fn the_log_says_once_for_each_reason_and_application_how_to_do_without() {
     let house = House::new(1);
     for _ in 0..3 {
