@@ -660,6 +660,23 @@ fn while_postgresql_is_full_an_idle_server_makes_room_for_a_client_that_can_not_
 }
 
 #[test]
+fn while_postgresql_is_full_a_server_that_knows_too_much_makes_room() {
+    let mut pool = Bench::new(size(10));
+    let mut held = pool.lend(1, A).remove(0);
+    held.label.names = 1;
+    pool.give_back(held);
+    let ticket = pool.queued(9, A);
+    let (permit, _) = pool.opens().remove(0);
+    pool.fail(permit, OpenErrorKind::TooMany);
+    let (_, permit, why) = pool.close();
+    assert_eq!(why, Ended::Room);
+    pool.core.gone(pool.now, permit);
+    pool.pass(ms(900));
+    pool.open_all();
+    let _held = pool.collected(ticket);
+}
+
+#[test]
 fn f42_a_rejected_profile_fails_at_once_and_is_tried_once_a_second() {
     let rejected = OpenErrorKind::Rejected(SqlState::INVALID_PASSWORD);
     let mut pool = Bench::new(size(5));

@@ -79,7 +79,7 @@ impl Overrides {
 
     /// Whether a session with these can get those of `other`, if RESET gives it the values of `baseline`.
     pub fn can_become(&self, other: &Self, baseline: &Baseline) -> bool {
-        self.values.keys().all(|name| other.values.contains_key(name) || !baseline.is_for_good(name))
+        self.values.keys().all(|name| !baseline.is_for_good(name) || other.values.contains_key(name))
     }
 
     /// These, but with what changes the meaning of texts as `other` has it.
