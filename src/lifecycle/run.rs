@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -205,7 +205,7 @@ fn open_http(
     log: Option<&log::Log>,
 ) -> Result<Option<Serving>, StartError> {
     let Some(address) = &plan.http.listen else { return Ok(None) };
-    let pools = house.clone();
+    let (pools, clients) = (house.clone(), house.clone());
     let board = Board {
         about: About {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
@@ -214,6 +214,7 @@ fn open_http(
         counters: house.counters.clone(),
         readiness: strings.readiness.clone(),
         pools: Box::new(move || pools.pools.all().iter().map(|pool| pool.snapshot()).collect()),
+        pinned: Box::new(move || clients.registry.pinned(Instant::now())),
         dropped_lines: log.map(log::Log::dropped_lines),
     };
     let http = Http::bind(&address.to_string())?;

@@ -16,7 +16,7 @@ use super::lend::Backend;
 use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
-use crate::catalog::queries::BASELINE;
+use crate::catalog::queries::{BASELINE, custom_settings};
 use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::Profile;
@@ -54,7 +54,7 @@ impl Source {
         loop {
             let mut connection = self.connect(profile, known.as_ref(), deadline).await?;
             let begun = match self.shared.limits.track_state {
-                true => timeout_at(deadline, self.begun(&mut connection, known.take())).await,
+                true => timeout_at(deadline, self.learn(&mut connection, known.take())).await,
                 false => Ok(Ok(Begun::Right(Beginning::default()))),
             };
             match begun.unwrap_or(Err(AskError::Timeout(self.connect_timeout))) {
@@ -119,6 +119,36 @@ impl Source {
         }
     }
 
+    async fn learn(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
+        let mut begun = self.begun(connection, known).await?;
+        if let Begun::Right(beginning) = &mut begun
+            && self.shared.limits.exact_names
+        {
+            self.learn_names(connection, Arc::make_mut(&mut beginning.baseline)).await?;
+        }
+        Ok(begun)
+    }
+
+    /// Roles, databases and startup options may set custom settings, too. No list has them, so those are asked for that
+    /// somebody was seen to use.
+    async fn learn_names(
+        &self,
+        connection: &mut Connection,
+        baseline: &mut Baseline,
+    ) -> Result<(), AskError> {
+        let mut names = self.shared.lexicon.custom_settings();
+        names.retain(|name| baseline.value(name).is_none());
+        if names.is_empty() {
+            return Ok(());
+        }
+        for row in connection.ask(&custom_settings(names.iter().map(|name| &**name))).await? {
+            if let [Some(name), Some(value)] = row.as_slice() {
+                baseline.learn(name, value);
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the session begins with what the profile's clients began with. `known`: how the last one was opened.
     async fn begun(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
         let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await?;
@@ -126,10 +156,13 @@ impl Source {
             return Ok(Begun::Right(same));
         }
         let rows = connection.ask(BASELINE).await?;
-        let baseline = Baseline::from_rows(rows.iter().filter_map(|row| match row.as_slice() {
+        let mut baseline = Baseline::from_rows(rows.iter().filter_map(|row| match row.as_slice() {
             [Some(name), value, _] => Some((&**name, value.as_deref())),
             _ => None,
         }));
+        if self.shared.limits.exact_names {
+            baseline = baseline.exact();
+        }
         let Some(mut known) = known else {
             let baseline = Arc::new(baseline);
             return Ok(Begun::Right(Beginning { baseline, defaults, ..Beginning::default() }));
