@@ -14,7 +14,7 @@ use crate::session::sequences::Reliance;
 
 use super::address::{Addresses, Tcp};
 use super::measure::{Bytes, Span};
-use super::plan::{LogFormat, Plan};
+use super::plan::{LogFormat, LookupKeys, Plan};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
 use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
@@ -106,6 +106,14 @@ rows! {
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
+        /// User who looks up users that aren't configured; else each database's own user, else its URL's.
+        "auth.user" => lookup.user: Maybe(Text);
+        /// Password of that user; else the one in [users].
+        "auth.password" => lookup.password: Maybe(Hidden);
+        /// Query that gives name and password of user $1; not set: what `pgweir auth-sql` installs, or pg_authid itself.
+        "auth.query" => lookup.query: Maybe(OrOff(Text));
+        /// Database in which it runs; else each database's own, for "*" the one in its URL.
+        "auth.dbname" => lookup.dbname: Maybe(Text);
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
         "tls.client.mode" => client_tls.mode: Maybe(Word(CLIENT_MODES));
         /// Certificate (PEM, with its chain) that clients see; a new one is noticed within 30 s, or at SIGHUP.
@@ -201,6 +209,14 @@ rows! {
         "user" => user: Maybe(Text);
         /// Password of that user.
         "password" => password: Maybe(Hidden);
+        /// User who looks up users that aren't configured.
+        "auth.user" => lookup.user: Maybe(Text);
+        /// Password of that user.
+        "auth.password" => lookup.password: Maybe(Hidden);
+        /// Query that gives name and password of user $1.
+        "auth.query" => lookup.query: Maybe(OrOff(Text));
+        /// Database in which it runs.
+        "auth.dbname" => lookup.dbname: Maybe(Text);
         /// Servers over all pools of this database.
         "max_servers" => max_servers: Maybe(OrOff(MANY));
         /// Whether a server may ask for an MD5 password; no if not set.
@@ -243,6 +259,7 @@ pub struct DatabaseKeys {
     pub dbname: Option<String>,
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub lookup: LookupKeys,
     pub max_servers: Option<Option<u32>>,
     pub allow_md5: Option<bool>,
     pub allow_cleartext: Option<bool>,

@@ -174,6 +174,11 @@ impl<C: Backend> Pool<C> {
         self.with(|core, now| core.configure(now, settings));
     }
 
+    /// The pool's user has something new to log in with: a rejection is no reason to wait any more.
+    pub fn forgive(&self) {
+        self.with(|core, now| core.forgive(now));
+    }
+
     /// Replaces all servers, one after the other.
     pub fn renew(&self) {
         self.with(|core, now| core.renew(now));
