@@ -32,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure nothing is tried for so long: those who wait learn it at once.
 const PAUSE: Duration = Duration::from_millis(200);
 /// How long it is taken for granted that this role can't look anybody up.
-const MEANS_STAND: Duration = Duration::from_secs(10);
+const MEANS_STAND: Duration = Duration::from_secs(3);
 /// A connection that is not used for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
 
