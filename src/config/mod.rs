@@ -10,6 +10,7 @@
 pub mod address;
 mod build;
 pub mod docs;
+mod key;
 pub mod keys;
 pub mod layer;
 mod measure;
