@@ -125,7 +125,7 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
         .home(&startup.database, guest.authenticated.user())
         .ok_or_else(|| Fault::UnknownDatabase(startup.database.clone()))?;
     if guest.has_new_key {
-        home.pool.forgive();
+        house.pools.forgive(guest.authenticated.user());
     }
     let parameters = startup.profile.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut profile = home.pool.profile(parameters.clone());

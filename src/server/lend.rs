@@ -174,8 +174,8 @@ impl<C: Backend> Pool<C> {
         self.with(|core, now| core.configure(now, settings));
     }
 
-    /// The pool's user has something new to log in with: a rejection is no reason to wait any more.
-    pub fn forgive(&self) {
+    /// Tries again what was rejected.
+    pub(super) fn forgive(&self) {
         self.with(|core, now| core.forgive(now));
     }
 

@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connect::{ConnectError, Established, Route, Target};
 use super::derive::Deriver;
+use crate::auth::keyring::Keyring;
 use crate::auth::respond::{Account, Refusal, Reply, Responder};
 use crate::auth::scram::{Derivation, Salting, Seed};
 use crate::net::stream::Stream;
@@ -97,7 +98,8 @@ async fn authenticate(
     let mut minor = target.minor;
     let mut used = None;
     loop {
-        let (tag, body) = server.message().await.inspect_err(|error| forget(target, used.as_ref(), error))?;
+        let (tag, body) =
+            server.message().await.inspect_err(|error| forget(target, keyring, used.as_ref(), error))?;
         match tag {
             b'R' => {
                 let message = Authentication::read(&body)
@@ -135,14 +137,12 @@ async fn authenticate(
 }
 
 /// What a server doesn't take is of no use to anyone: the keys with the salt that was `used`, or the MD5 hash.
-fn forget(target: &Target<'_>, used: Option<&Salting>, error: &ConnectError) {
-    if let (ConnectError::Refused { sqlstate: SqlState::INVALID_PASSWORD, .. }, Some(keyring)) =
-        (error, target.keyring)
-    {
-        match used {
-            Some(salting) => keyring.forget(user(target), salting),
-            None => keyring.forget_md5(user(target)),
-        }
+fn forget(target: &Target<'_>, keyring: Option<&Keyring>, used: Option<&Salting>, error: &ConnectError) {
+    let is_refused = matches!(error, ConnectError::Refused { sqlstate: SqlState::INVALID_PASSWORD, .. });
+    match (keyring.filter(|_| is_refused), used) {
+        (Some(keyring), Some(salting)) => keyring.forget(user(target), salting),
+        (Some(keyring), None) => keyring.forget_md5(user(target)),
+        (None, _) => {}
     }
 }
 

@@ -267,10 +267,22 @@ impl Lookup {
     }
 
     async fn rest(&self) {
-        if let Ok(mut line) = self.line.try_lock()
-            && let Line::Open { connection, .. } = std::mem::replace(&mut *line, Line::Closed)
-        {
+        let connection = self.line.try_lock().ok().and_then(|mut line| line.hang_up());
+        if let Some(connection) = connection {
             connection.close().await;
+        }
+    }
+}
+
+impl Line {
+    /// What there is to close.
+    fn hang_up(&mut self) -> Option<Box<Connection>> {
+        match std::mem::replace(self, Self::Closed) {
+            Self::Open { connection, .. } => Some(connection),
+            other => {
+                *self = other;
+                None
+            }
         }
     }
 }
@@ -280,15 +292,14 @@ async fn close_when_idle(lookup: Weak<Lookup>) {
         sleep(IDLE).await;
         let Some(lookup) = lookup.upgrade() else { return };
         let mut line = lookup.line.lock().await;
-        match &*line {
-            Line::Open { used, .. } if used.elapsed() < IDLE => {}
-            Line::Open { .. } => {
-                if let Line::Open { connection, .. } = std::mem::replace(&mut *line, Line::Closed) {
-                    connection.close().await;
-                }
-                return;
-            }
-            _ => return,
+        if matches!(&*line, Line::Open { used, .. } if used.elapsed() < IDLE) {
+            continue;
         }
+        let connection = line.hang_up();
+        drop(line);
+        if let Some(connection) = connection {
+            connection.close().await;
+        }
+        return;
     }
 }

@@ -1,6 +1,7 @@
 //! Servers that are logged in to with what a client has proved: no password is anywhere in pgweir.
 
 use pgweir::demo::cluster::{ROLE, Recipe};
+use pgweir_testkit::client::{Client, Place};
 use pgweir_testkit::frontend::query;
 
 use super::authority::Authority;
@@ -41,14 +42,20 @@ fn a_password_that_is_changed_under_way_opens_no_server_before_somebody_proves_i
     let user = new_user(&house, "login password 'old'");
     let mut client = log_in(&house, &user, "old").expect("a login");
     assert_eq!(client.value("select 1"), "1");
+    let place = Place { user: user.clone(), password: "old".into(), database: ROLE.into(), ..house.place() };
+    let mut elsewhere = Client::connect(&place, &[]).expect("a login");
+    assert_eq!(elsewhere.value("select 1"), "1");
     run(&house, &format!("alter role {user} password 'new'"));
     assert_eq!(client.value("select 2"), "2", "sessions outlive a password");
     end_backends(&house, &user);
     let told = said(&mut client, "select 3");
     assert!(told.contains("28P01"), "{told}");
+    assert!(said(&mut elsewhere, "select 3").contains("28P01"));
     let mut newcomer = log_in(&house, &user, "new").expect("a login");
     assert_eq!(newcomer.value("select 4"), "4", "at once");
     assert_eq!(client.value("select 5"), "5");
+    // In a pool of another database, too.
+    assert_eq!(elsewhere.value("select 6"), "6");
     assert_eq!(refusal(&house, &user, "old"), "28P01");
 }
 
