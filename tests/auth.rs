@@ -15,3 +15,5 @@ mod lookups;
 mod means;
 #[path = "auth/people.rs"]
 mod people;
+#[path = "auth/timing.rs"]
+mod timing;

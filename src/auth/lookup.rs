@@ -26,6 +26,24 @@ pub enum Answer {
     },
 }
 
+impl Answer {
+    /// The same, without a user whose secret is of no use.
+    pub(super) fn filtered(self, is_of_use: impl Fn(Kind) -> bool) -> Self {
+        match self {
+            Self::Known(found) if !is_of_use(found.entry.kind()) => Self::Unknown { like: Usual::default() },
+            said => said,
+        }
+    }
+
+    /// How a stranger would look who is to look the same.
+    pub(super) fn like(&self) -> Usual {
+        match self {
+            Self::Known(found) => found.usual(),
+            Self::Unknown { like } => *like,
+        }
+    }
+}
+
 /// Someone whom the database knows.
 #[derive(Debug)]
 pub struct LookedUp {

@@ -86,18 +86,19 @@ impl Roster {
 
     /// The user's entry; without one, what the database knows, or one that is made up.
     pub(super) fn find<'r>(&'r self, user: &'r str, said: Option<Answer>) -> Account<'r> {
-        let made_up = |like| Holding::MadeUp(Box::new(self.made_up(user, like)));
         let entry = match (self.entries.get(user), said) {
             (Some(entry), _) => Holding::Real(entry),
-            // SCRAM can't be done with an MD5 hash.
-            (None, Some(Answer::Known(found)))
-                if self.method != Method::ScramSha256 || found.entry.kind() != Kind::Md5 =>
-            {
-                Holding::LookedUp(found)
+            (None, None) => Holding::MadeUp(Box::new(self.made_up(user, self.usual))),
+            (None, Some(said)) => {
+                // SCRAM can't be done with an MD5 hash.
+                let said = said.filtered(|kind| self.method != Method::ScramSha256 || kind != Kind::Md5);
+                // Made up for those who are known, too: the clock would tell them apart.
+                let made_up = Box::new(self.made_up(user, said.like()));
+                match said {
+                    Answer::Known(found) => Holding::LookedUp(found),
+                    Answer::Unknown { .. } => Holding::MadeUp(made_up),
+                }
             }
-            (None, Some(Answer::Known(_))) => made_up(Usual::default()),
-            (None, Some(Answer::Unknown { like })) => made_up(like),
-            (None, None) => made_up(self.usual),
         };
         Account { user, entry }
     }
