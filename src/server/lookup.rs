@@ -194,7 +194,7 @@ impl Lookup {
     async fn ask(self: &Arc<Self>, turn: &mut Turn, name: &Name) -> Result<Answer, LookupError> {
         let now = Instant::now();
         // Taken out of the line: if something is wrong with it, it isn't there any more.
-        let mut connection = match std::mem::replace(&mut **turn, Line::Closed) {
+        let open = match std::mem::replace(&mut **turn, Line::Closed) {
             Line::Failed { until } if now < until => {
                 **turn = Line::Failed { until };
                 return Err(LookupError::Pausing);
@@ -204,10 +204,9 @@ impl Lookup {
                 return Ok(self.answers.lock().stranger());
             }
             Line::Open { connection, .. } => Some(connection),
-            Line::Closed | Line::Failed { .. } | Line::NoMeans { .. } => None,
+            Line::Closed | Line::Failed { .. } | Line::NoMeans { .. } => self.open().await?,
         };
-        let alive = connection.as_mut().is_some_and(|connection| connection.idle_check());
-        let Some(mut connection) = (if alive { connection } else { self.open().await? }) else {
+        let Some(mut connection) = open else {
             **turn = Line::NoMeans { until: Instant::now() + MEANS_STAND };
             return Ok(self.answers.lock().stranger());
         };

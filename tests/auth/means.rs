@@ -101,6 +101,7 @@ fn a_function_that_no_superuser_made_is_not_believed() {
     }
     assert_eq!(refusal(&house, &user, "mine"), "28P01");
     assert_eq!(refusal(&house, &user, "secret"), "28P01");
+    assert_eq!(house.metric("pgweir_user_lookups_total{outcome=\"known\"}"), 0);
 }
 
 #[test]
