@@ -95,3 +95,26 @@ fn f118_nothing_of_a_clients_reaches_the_session_that_asks() {
     log_in(&fresh, &user, "secret").expect("a login");
     run(&house, "alter role postgres reset search_path");
 }
+
+/// Whatever the client, the role or the upstream's own parameters say.
+#[test]
+fn f118_the_session_that_asks_is_as_it_should_be() {
+    let maker = house(1, "");
+    let user = new_user(&maker, "login password 'secret'");
+    run(&maker, "alter role postgres set statement_timeout = '1h'");
+    let query = "select $1::text, case when (current_setting('search_path'), current_setting('statement_timeout'), \
+                 current_setting('default_transaction_read_only'), current_setting('client_encoding'), \
+                 current_setting('application_name')) = ('pg_catalog, pg_temp', '2s', 'on', 'UTF8', 'pgweir auth') \
+                 then (select rolpassword from pg_authid where rolname = $1) end";
+    let parameters = "databases.'*'.parameters.search_path = 'evil'";
+    let house = house(2, &format!("auth.query = \"\"\"{query}\"\"\"\n{parameters}"));
+    for parameters in [
+        &[][..],
+        &[("search_path", "evil"), ("statement_timeout", "0"), ("application_name", "x")],
+        &[("options", "-c search_path=evil -c default_transaction_read_only=off")],
+        &[("client_encoding", "LATIN1")],
+    ] {
+        log_in_with(&house, &user, "secret", parameters).expect("a login");
+    }
+    run(&maker, "alter role postgres reset statement_timeout");
+}
