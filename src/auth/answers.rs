@@ -97,6 +97,12 @@ impl Answers {
         (answer, old.filter(|_| !same))
     }
 
+    /// What was said before doesn't stand any more, and nothing else is known.
+    pub fn forget(&mut self, name: &Name) {
+        self.known.remove(name);
+        self.unknown.remove(name);
+    }
+
     /// For one whom nobody can be asked about.
     pub fn stranger(&self) -> Answer {
         Answer::Unknown { like: self.usual }
@@ -154,6 +160,8 @@ mod tests {
             assert_eq!(is_known(answers.look(later, later, &name(user))), None, "a later login asks anew");
             assert_eq!(is_known(answers.last(later, &name(user))), Some(known));
             assert_eq!(is_known(answers.last(start + STANDS, &name(user))), None);
+            answers.forget(&name(user));
+            assert_eq!(is_known(answers.last(later, &name(user))), None);
         }
         assert!(answers.look(later, start, &("ann".into(), "other".into())).is_none(), "another database");
     }

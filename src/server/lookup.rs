@@ -16,9 +16,9 @@ use thiserror::Error;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 
-use super::ask::AskError;
 pub use desk::Desk;
 
+use super::ask::AskError;
 use super::connect::{ConnectError, Connector};
 use super::connection::Connection;
 use super::lend::Backend;
@@ -77,10 +77,15 @@ impl Window {
     }
 }
 
-/// Why a question has no answer; the log has told.
+/// Why a question has no answer that can be used; the log has told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-#[error("users can't be looked up now")]
-pub struct Unanswered;
+pub enum Unanswered {
+    /// Nobody said anything: what was said last may still be true.
+    #[error("the database doesn't answer")]
+    Silence,
+    #[error("the database's answer can't be used")]
+    Unusable,
+}
 
 #[derive(Debug, Error)]
 enum LookupError {
@@ -95,6 +100,19 @@ enum LookupError {
     Misfit(#[from] Misfit),
     #[error("the last attempt has just failed")]
     Pausing,
+}
+
+impl From<LookupError> for Unanswered {
+    fn from(error: LookupError) -> Self {
+        match error {
+            LookupError::Connect(_)
+            | LookupError::Ask(AskError::Io(_) | AskError::Timeout(_))
+            | LookupError::Pausing => Self::Silence,
+            LookupError::Ask(AskError::Refused(_) | AskError::Protocol)
+            | LookupError::Query(_)
+            | LookupError::Misfit(_) => Self::Unusable,
+        }
+    }
 }
 
 /// The users of one database cluster.
@@ -142,24 +160,27 @@ impl Lookup {
         if let Some(answer) = self.answers.lock().look(arrived, arrived, &name) {
             return Ok(answer);
         }
-        if let Ok(Some(answer)) = timeout(PATIENCE, self.in_turn(arrived, &name)).await {
-            return Ok(answer);
+        match timeout(PATIENCE, self.in_turn(arrived, &name)).await.unwrap_or(Err(Unanswered::Silence)) {
+            Err(Unanswered::Silence) => {
+                self.answers.lock().last(Instant::now(), &name).ok_or(Unanswered::Silence)
+            }
+            outcome => outcome,
         }
-        self.answers.lock().last(Instant::now(), &name).ok_or(Unanswered)
     }
 
-    async fn in_turn(self: &Arc<Self>, arrived: Instant, name: &Name) -> Option<Answer> {
+    async fn in_turn(self: &Arc<Self>, arrived: Instant, name: &Name) -> Result<Answer, Unanswered> {
         let turn = self.line.clone().lock_owned().await;
         if let Some(answer) = self.answers.lock().look(Instant::now(), arrived, name) {
-            return Some(answer);
+            return Ok(answer);
         }
         // A task of its own: it ends with an answer even if its login is over before.
         let (lookup, name) = (self.clone(), name.clone());
-        tokio::spawn(async move { lookup.answer(turn, name).await }).await.ok()?
+        let asking = tokio::spawn(async move { lookup.answer(turn, name).await });
+        asking.await.unwrap_or(Err(Unanswered::Unusable))
     }
 
     /// Asks, and tells the log what went wrong. One lost connection is no failure: it may have been lost long ago.
-    async fn answer(self: Arc<Self>, mut turn: Turn, name: Name) -> Option<Answer> {
+    async fn answer(self: Arc<Self>, mut turn: Turn, name: Name) -> Result<Answer, Unanswered> {
         let had_one = matches!(*turn, Line::Open { .. });
         let mut outcome = self.ask(&mut turn, &name).await;
         if had_one && matches!(outcome, Err(LookupError::Ask(AskError::Io(_)))) {
@@ -172,11 +193,11 @@ impl Lookup {
                     Answer::Known(_) => LookupOutcome::Known,
                     Answer::Unknown { .. } => LookupOutcome::Unknown,
                 });
-                Some(answer)
+                Ok(answer)
             }
             Err(error) => {
                 count(LookupOutcome::Failed);
-                match error {
+                match &error {
                     LookupError::Pausing => {}
                     LookupError::Misfit(_) | LookupError::Query(_) => {
                         tracing::warn!(%error, "a user can't be looked up");
@@ -186,7 +207,11 @@ impl Lookup {
                         *turn = Line::Failed { until: Instant::now() + PAUSE };
                     }
                 }
-                None
+                let unanswered = error.into();
+                if unanswered == Unanswered::Unusable {
+                    self.answers.lock().forget(&name);
+                }
+                Err(unanswered)
             }
         }
     }

@@ -118,3 +118,17 @@ fn f118_the_session_that_asks_is_as_it_should_be() {
     }
     run(&maker, "alter role postgres reset statement_timeout");
 }
+
+/// An error is an answer: what was said before doesn't stand any more.
+#[test]
+fn f118_an_error_about_a_user_ends_what_was_known_of_them() {
+    let query = "select $1::text, (select case when rolconnlimit = 0 then (1 / rolconnlimit)::text else rolpassword end \
+                 from pg_authid where rolname = $1)";
+    let house = house_with(query);
+    let user = new_user(&house, "login password 'secret'");
+    log_in(&house, &user, "secret").expect("a login");
+    run(&house, &format!("alter role {user} connection limit 0"));
+    assert_eq!(refusal(&house, &user, "secret"), "57P03");
+    run(&house, &format!("alter role {user} connection limit -1"));
+    log_in(&house, &user, "secret").expect("a login");
+}
