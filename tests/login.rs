@@ -23,6 +23,7 @@ use pgweir::net::options::TcpOptions;
 use pgweir::net::stream::Stream;
 use pgweir::server::connect::{ConnectError, Connector, Established, Target};
 use pgweir::server::derive::Deriver;
+use pgweir::server::lookup::Lookups;
 use pgweir::server::upstream::{AllowedMethods, Host, Upstream};
 use pgweir::wire::fault::Fault;
 use pgweir::wire::startup::{CancelKey, Startup};
@@ -131,7 +132,16 @@ fn upstream(hosts: Vec<Host>) -> Upstream {
 }
 
 fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret>) -> Target<'a> {
-    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0, tls: None }
+    Target {
+        upstream,
+        database: "postgres",
+        user,
+        password,
+        keyring: None,
+        profile: &[],
+        minor: 0,
+        tls: None,
+    }
 }
 
 fn soon() -> Instant {
@@ -287,7 +297,15 @@ async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let roster = Arc::new(Roster::new(&Users { method, secrets }, [5; 32]).unwrap());
     let deriver = Arc::new(Deriver::new(1));
     let timeout = Duration::from_secs(30);
-    let rules = Rules { roster, deriver, timeout, tls: None, counters: Arc::default() };
+    let rules = Rules {
+        roster,
+        lookups: Lookups::default(),
+        keyring: Arc::default(),
+        deriver,
+        timeout,
+        tls: None,
+        counters: Arc::default(),
+    };
     let rules = Arc::new(rules);
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
     let mut listener = Listener::bind(&[address], TcpOptions::default()).await.unwrap();

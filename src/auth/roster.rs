@@ -1,14 +1,16 @@
 //! The users that may log in, made ready for it.
 //!
-//! A name that isn't known gets a made-up entry of the kind that most users have: the same questions, the same
-//! work, the same answer. Keep all users of one kind, and no guess tells which names exist.
+//! Those that are not configured may be known to the database ([`super::lookup`]). A name that isn't known at all gets
+//! a made-up entry of the kind that most users have: the same questions, the same work, the same answer. Keep all users
+//! of one kind, and no guess tells which names exist.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::lookup::{Answer, LookedUp, Usual};
 use super::md5::Md5Hash;
 use super::mock::Mock;
 use super::scram::{DEFAULT_ITERATIONS, Derivation, Key, Keys, Salting, Verifier, sha256};
@@ -21,8 +23,7 @@ pub struct Roster {
     entries: HashMap<String, Entry>,
     mock: Mock,
     /// What most users have, for those that we don't know.
-    usual: Kind,
-    usual_iterations: u32,
+    usual: Usual,
 }
 
 /// A configured secret that begins like a verifier but isn't one.
@@ -40,7 +41,7 @@ pub(super) enum Kind {
     Scram,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry {
     /// The verifier is derived when it is first needed, or by [`Roster::underived`] before.
     Plain {
@@ -74,22 +75,37 @@ impl Roster {
             method: users.method,
             entries,
             mock,
-            usual,
-            usual_iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS),
+            usual: Usual { kind: usual, iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS) },
         })
     }
 
-    /// The user's entry, or one that is made up.
-    pub(super) fn find<'r>(&'r self, user: &'r str) -> Account<'r> {
-        match self.entries.get(user) {
-            Some(entry) => Account { user, entry: Holding::Real(entry) },
-            None => Account { user, entry: Holding::MadeUp(Box::new(self.made_up(user))) },
-        }
+    /// Whether the database has to be asked for this user: who isn't configured has to prove something to log in.
+    pub fn needs_lookup(&self, user: &str) -> bool {
+        self.method != Method::Trust && !self.entries.contains_key(user)
     }
 
-    fn made_up(&self, user: &str) -> Entry {
-        let salting = self.mock.salting(user, self.usual_iterations);
-        match self.usual {
+    /// The user's entry; without one, what the database knows, or one that is made up.
+    pub(super) fn find<'r>(&'r self, user: &'r str, said: Option<Answer>) -> Account<'r> {
+        let entry = match (self.entries.get(user), said) {
+            (Some(entry), _) => Holding::Real(entry),
+            (None, None) => Holding::MadeUp(Box::new(self.made_up(user, self.usual))),
+            (None, Some(said)) => {
+                // SCRAM can't be done with an MD5 hash.
+                let said = said.filtered(|kind| self.method != Method::ScramSha256 || kind != Kind::Md5);
+                // Made up for those who are known, too: the clock would tell them apart.
+                let made_up = Box::new(self.made_up(user, said.like()));
+                match said {
+                    Answer::Known(found) => Holding::LookedUp(found),
+                    Answer::Unknown { .. } => Holding::MadeUp(made_up),
+                }
+            }
+        };
+        Account { user, entry }
+    }
+
+    fn made_up(&self, user: &str, like: Usual) -> Entry {
+        let salting = self.mock.salting(user, like.iterations);
+        match like.kind {
             Kind::Plain => Entry::Plain {
                 password: self.mock.password(user),
                 verifier: self.mock.verifier(user, salting.clone()).into(),
@@ -137,7 +153,7 @@ impl Entry {
         })
     }
 
-    fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Plain { .. } => Kind::Plain,
             Self::Md5(_) => Kind::Md5,
@@ -145,7 +161,7 @@ impl Entry {
         }
     }
 
-    fn iterations(&self) -> Option<u32> {
+    pub(super) fn iterations(&self) -> Option<u32> {
         match self {
             Self::Plain { salting, .. } | Self::Scram(Verifier { salting, .. }) => Some(salting.iterations),
             Self::Md5(_) => None,
@@ -167,6 +183,7 @@ pub(super) struct Account<'r> {
 
 enum Holding<'r> {
     Real(&'r Entry),
+    LookedUp(Arc<LookedUp>),
     MadeUp(Box<Entry>),
 }
 
@@ -174,13 +191,14 @@ impl Account<'_> {
     pub(super) fn entry(&self) -> &Entry {
         match &self.entry {
             Holding::Real(entry) => entry,
+            Holding::LookedUp(found) => &found.entry,
             Holding::MadeUp(entry) => entry,
         }
     }
 
     /// A made-up user doesn't get in, whatever they know.
     pub(super) fn is_real(&self) -> bool {
-        matches!(self.entry, Holding::Real(_))
+        !matches!(self.entry, Holding::MadeUp(_))
     }
 }
 
@@ -189,7 +207,7 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     sha256(a).ct_eq(&sha256(b)).into()
 }
 
-fn most_common<T: Copy + Ord + std::hash::Hash>(values: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn most_common<T: Copy + Ord + std::hash::Hash>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: HashMap<T, usize> = HashMap::new();
     for value in values {
         let count = counts.entry(value).or_default();

@@ -61,7 +61,7 @@ pub struct House {
     pub rules: Rules,
     pub registry: Registry,
     pub databases: Databases,
-    /// Passwords with which servers are logged in to, by user.
+    /// Passwords with which servers are logged in to, by user. Who has none here logs in by what they have proved.
     pub passwords: HashMap<String, Secret>,
     pub pools: Pools,
     pub epochs: Arc<Epochs>,
@@ -230,6 +230,7 @@ impl House {
             database: database.to_owned(),
             user: user.to_owned(),
             password: self.passwords.get(login_user).cloned(),
+            keyring: upstream.user.is_none().then(|| self.rules.keyring.clone()),
             connect_timeout: found.pool.connect_timeout,
             statements: found.pool.server_statements,
             shared: shared.clone(),

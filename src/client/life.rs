@@ -125,6 +125,9 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
     let home = house
         .home(&startup.database, guest.authenticated.user())
         .ok_or_else(|| Fault::UnknownDatabase(startup.database.clone()))?;
+    if guest.has_new_key {
+        house.pools.forgive(guest.authenticated.user());
+    }
     let parameters = startup.profile.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut profile = home.pool.profile(parameters.clone());
     if home.known.params(profile.id).is_some() && home.known.take_due() {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::auth::respond::ChannelBinding;
 use crate::auth::secret::Secret;
-use crate::auth::users::Method;
+use crate::auth::users::{Method, is_password};
 use crate::net::tls::outbound::{self, is_loopback};
 use crate::pool::settings::PoolSettings;
 use crate::server::upstream::{AllowedMethods, Host, Upstream};
@@ -12,7 +12,7 @@ use crate::server::upstream::{AllowedMethods, Host, Upstream};
 use super::address::{Listen, TcpAddress};
 use super::keys::{DatabaseKeys, Key, Scope};
 use super::layer::Draft;
-use super::plan::{Database, Databases, Plan};
+use super::plan::{Database, Databases, Lookup, Plan};
 use super::report::{Problem, Report};
 use super::source::url;
 use super::tls::{self, ServerTls};
@@ -25,7 +25,7 @@ const MAX_NAME: usize = 63;
 const NO_UPSTREAM: &str = "no upstream: give a URL (pgweir postgres://user:password@host:5432/name), or set \
                            PGWEIR_UPSTREAM or DATABASE_URL, or write [databases.NAME] in a file for --config";
 const NO_USER: &str = "no client could log in: give the upstream URL a user and a password, or add [users.NAME] with \
-                       a password, or set auth.method = \"trust\"";
+                       a password, or auth.user to look users up, or set auth.method = \"trust\"";
 
 /// The plan that `draft` means. `problems`: what the sources found wrong already.
 pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Plan, Report> {
@@ -37,18 +37,23 @@ pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Pla
         let key = Key::new(Scope::Process, "tls.client.cert_file");
         problems.push(Problem::new(&draft.origin(&key), "tls.client", reason));
     }
-    plan.databases = databases(draft, &plan.listen, &mut problems);
+    plan.databases = databases(draft, &plan.listen, &plan.users.secrets, &mut problems);
     // What is missing can be told only once all that is there was understood.
     if problems.is_empty() {
         if plan.databases.iter().next().is_none() {
             problems.push(Problem::general(NO_UPSTREAM));
-        } else if plan.users.secrets.is_empty() && plan.users.method != Method::Trust {
+        } else if nobody_can_log_in(&plan) {
             problems.push(Problem::general(NO_USER));
         }
     }
     Report::check(problems)?;
     plan.warnings = warnings(&plan);
     Ok(plan)
+}
+
+fn nobody_can_log_in(plan: &Plan) -> bool {
+    let looks_up = plan.databases.iter().any(|database| database.lookup.is_some());
+    plan.users.secrets.is_empty() && plan.users.method != Method::Trust && !looks_up
 }
 
 /// Configured users, and the users of URLs. Two URLs may not differ about one user.
@@ -84,7 +89,12 @@ fn users(draft: &Draft, problems: &mut Vec<Problem>) -> HashMap<String, Secret> 
     secrets
 }
 
-fn databases(draft: &Draft, listen: &[Listen], problems: &mut Vec<Problem>) -> Databases {
+fn databases(
+    draft: &Draft,
+    listen: &[Listen],
+    secrets: &HashMap<String, Secret>,
+    problems: &mut Vec<Problem>,
+) -> Databases {
     let mut databases = Databases::default();
     for (name, keys) in &draft.databases {
         let scope = Scope::Database(name.clone());
@@ -113,7 +123,8 @@ fn databases(draft: &Draft, listen: &[Listen], problems: &mut Vec<Problem>) -> D
             problems.push(Problem::new(&draft.origin(&key("tls.mode")), key("tls"), reason));
             Default::default()
         });
-        let database = database(name, keys, hosts, pool, tls);
+        let mut database = database(name, keys, hosts, pool, tls);
+        database.lookup = lookup(keys, &draft.process, &database, secrets);
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),
@@ -133,6 +144,7 @@ fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) ->
             (keys.user, keys.password) = (wildcard.user.clone(), wildcard.password.clone());
         }
         keys.tls = keys.tls.over(&wildcard.tls);
+        keys.lookup = keys.lookup.over(&wildcard.lookup);
         keys.allow_md5 = keys.allow_md5.or(wildcard.allow_md5);
         keys.allow_cleartext = keys.allow_cleartext.or(wildcard.allow_cleartext);
         for (name, value) in &wildcard.parameters {
@@ -180,7 +192,37 @@ fn database(
     };
     let exact = (name != WILDCARD).then(|| name.to_owned());
     let probe = upstream.database.clone().or(named).or(exact);
-    Database { name: name.to_owned(), upstream, pool, max_servers: keys.max_servers.flatten(), probe }
+    Database {
+        name: name.to_owned(),
+        upstream,
+        pool,
+        max_servers: keys.max_servers.flatten(),
+        lookup: None,
+        probe,
+    }
+}
+
+/// Who may look users up: `auth.user`, or else the one whose servers these are, or else the one in the URL.
+fn lookup(
+    keys: &DatabaseKeys,
+    process: &Plan,
+    database: &Database,
+    secrets: &HashMap<String, Secret>,
+) -> Option<Lookup> {
+    let lookup = keys.lookup.clone().over(&process.lookup);
+    let query = match lookup.query {
+        Some(None) => return None,
+        Some(own) => own,
+        None => None,
+    };
+    let known = |user: &String| secrets.get(user).filter(|secret| is_password(secret)).cloned();
+    let of_servers = || Some((keys.user.clone()?, keys.password.clone()));
+    let of_url = || keys.url.as_ref().and_then(|url| Some((url.user.clone()?, Some(url.password.clone()?))));
+    let (user, password) =
+        lookup.user.map(|user| (user, lookup.password)).or_else(of_servers).or_else(of_url)?;
+    let password = password.or_else(|| known(&user));
+    let dbname = lookup.dbname.or_else(|| database.probe.clone()).unwrap_or_else(|| "postgres".to_owned());
+    Some(Lookup { user, password, dbname, query })
 }
 
 /// `host` and `port` refine what the URL says.

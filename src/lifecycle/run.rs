@@ -16,6 +16,7 @@ use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
 use super::vacate;
+use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
 use crate::client::card::{self, Registry};
@@ -34,6 +35,7 @@ use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
+use crate::server::lookup::{Desk, Lookup, Lookups, Window};
 use crate::server::pools::Pools;
 
 /// Threads that derive keys from passwords.
@@ -129,9 +131,17 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
+    let connector = Arc::new(Connector {
+        dialer: Dialer::new(TcpOptions::default()),
+        deriver: deriver.clone(),
+        counters: counters.clone(),
+    });
+    let keyring = Arc::default();
     let rules = Rules {
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
-        deriver: deriver.clone(),
+        lookups: lookups(plan, certificates, &connector, &keyring),
+        keyring,
+        deriver,
         timeout: plan.deadlines.login,
         tls: certificates.inbound.clone(),
         counters: counters.clone(),
@@ -142,15 +152,11 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         rules,
         registry: Registry::default(),
         databases: databases(plan, certificates),
-        passwords: plan.users.secrets.clone(),
+        passwords: plan.users.passwords(),
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),
-        connector: Arc::new(Connector {
-            dialer: Dialer::new(TcpOptions::default()),
-            deriver,
-            counters: counters.clone(),
-        }),
+        connector,
         limits: plan.client_limits.clone(),
         deadlines: plan.deadlines.clone(),
         counters,
@@ -181,6 +187,34 @@ fn databases(plan: &Plan, certificates: &Certificates) -> Databases {
     Databases {
         named: plan.databases.named.iter().map(|(name, found)| (name.clone(), database(found))).collect(),
         wildcard: plan.databases.wildcard.as_ref().map(database),
+    }
+}
+
+/// Databases at one place that ask in the same way share a connection.
+fn lookups(
+    plan: &Plan,
+    certificates: &Certificates,
+    connector: &Arc<Connector>,
+    keyring: &Arc<Keyring>,
+) -> Lookups {
+    let mut shared: Vec<(Desk, Arc<Lookup>)> = Vec::new();
+    let mut window = |database: &config::Database| {
+        let config::Lookup { user, password, dbname, query } = database.lookup.clone()?;
+        let mut upstream = Desk::beside(&database.upstream, &user, &dbname);
+        upstream.password = password;
+        let tls = certificates.outbound(&database.name);
+        let desk = Desk { upstream, tls, connect_timeout: database.pool.connect_timeout, query };
+        let known = shared.iter().find(|(known, _)| known.is_same(&desk)).map(|(_, lookup)| lookup.clone());
+        let lookup = known.unwrap_or_else(|| {
+            let lookup = Lookup::new(desk.clone(), connector.clone(), keyring.clone());
+            shared.push((desk, lookup.clone()));
+            lookup
+        });
+        Some(Window { lookup, database: database.upstream.database.clone() })
+    };
+    Lookups {
+        named: plan.databases.named.iter().map(|(name, found)| (name.clone(), window(found))).collect(),
+        wildcard: plan.databases.wildcard.as_ref().and_then(window),
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
 use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Pin, Refusal, Ticket};
-use super::health::{OpenError, OpenErrorKind};
+use super::health::{NOT_PROVEN_STANDS, OpenError, OpenErrorKind};
 use super::key::{Label, ProfileId, Wish};
 use super::limits::Ceilings;
 use super::settings::{PoolSettings, Totals};
@@ -709,6 +709,23 @@ fn f42_a_rejected_profile_fails_at_once_and_is_tried_once_a_second() {
         }
     }
     assert_eq!(tries, 5);
+}
+
+#[test]
+fn who_has_nothing_to_log_in_with_waits_for_a_login_that_changes_it() {
+    let mut pool = Bench::new(PoolSettings { min_size: 1, ..size(2) });
+    let ticket = pool.queued(1, A);
+    let permit = pool.opens().remove(0).0;
+    pool.fail(permit, OpenErrorKind::NotProven);
+    let why = Refusal::Rejected { sqlstate: SqlState::INVALID_PASSWORD, message: "no".into() };
+    assert_eq!(pool.refused(ticket), why);
+    pool.pass(NOT_PROVEN_STANDS - ms(1));
+    assert!(pool.opens().is_empty(), "the minimum waits, too");
+    assert!(matches!(pool.checkout(2, A), Checkout::Refused(told) if told == why));
+    pool.core.forgive(pool.now);
+    let ticket = pool.queued(3, A);
+    pool.open_all();
+    let _held = pool.collected(ticket);
 }
 
 #[test]

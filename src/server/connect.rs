@@ -12,6 +12,7 @@ use super::derive::Deriver;
 use super::encrypt::{Answer, EncryptError, encrypt};
 use super::login::{Line, log_in};
 use super::upstream::{Host, SessionAttrs, Upstream};
+use crate::auth::keyring::Keyring;
 use crate::auth::respond::Refusal;
 use crate::auth::secret::Secret;
 use crate::meter::counters::{Counters, Done};
@@ -41,6 +42,8 @@ pub struct Target<'a> {
     pub user: &'a str,
     /// Preferred to the upstream's password.
     pub password: Option<&'a Secret>,
+    /// Without any password: where the user's own keys are.
+    pub keyring: Option<&'a Keyring>,
     /// The client's startup parameters. They win over the upstream's; of `options`, both are sent.
     pub profile: &'a [(String, String)],
     /// The minor version of protocol 3 to ask for: 0 or 2. A server may settle on less.

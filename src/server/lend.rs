@@ -176,6 +176,11 @@ impl<C: Backend> Pool<C> {
         self.with(|core, now| core.configure(now, settings));
     }
 
+    /// Tries again what was rejected.
+    pub(super) fn forgive(&self) {
+        self.with(|core, now| core.forgive(now));
+    }
+
     /// Replaces all servers, one after the other.
     pub fn renew(&self) {
         self.with(|core, now| core.renew(now));

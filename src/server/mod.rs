@@ -14,6 +14,7 @@ pub mod lease;
 pub mod lend;
 pub mod listener;
 mod login;
+pub mod lookup;
 pub mod open;
 pub mod pools;
 pub mod restore;

@@ -14,6 +14,8 @@ use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
 use super::lend::Backend;
 use super::upstream::Upstream;
+use crate::auth::keyring::Keyring;
+use crate::auth::respond::Refusal;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
 use crate::catalog::queries::{BASELINE, custom_settings};
@@ -34,6 +36,8 @@ pub struct Source {
     pub database: String,
     pub user: String,
     pub password: Option<Secret>,
+    /// Where the pool's user has their own keys, who needs no password then; `None`: servers are somebody else's.
+    pub keyring: Option<Arc<Keyring>>,
     pub connect_timeout: Duration,
     /// Prepared statements kept on one server.
     pub statements: u32,
@@ -90,6 +94,7 @@ impl Source {
             database: &self.database,
             user: &self.user,
             password: self.password.as_ref(),
+            keyring: self.keyring.as_deref(),
             profile: &parameters,
             minor: 0,
             tls: self.tls.as_deref(),
@@ -105,18 +110,8 @@ impl Source {
         }
         let plain = self.shared.settings.plain().clone();
         let login_user = params.get("session_authorization").unwrap_or(&self.user).into();
-        let mut ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
-        ledger.pid = established.key.as_ref().map_or(0, |key| key.pid);
-        Connection {
-            stream: established.stream,
-            ledger,
-            key: established.key,
-            route: established.route,
-            connector: self.connector.clone(),
-            notifications: Vec::new(),
-            baseline: Arc::default(),
-            login_user,
-        }
+        let ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
+        Connection::new(established, self.connector.clone(), ledger, login_user)
     }
 
     async fn learn(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
@@ -206,6 +201,7 @@ fn open_error(error: &ConnectError) -> OpenError {
         | ConnectError::Unfit
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
+        ConnectError::Auth(Refusal::NotProven) => OpenErrorKind::NotProven,
         ConnectError::Tls(EncryptError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
             OpenErrorKind::Unreachable
         }

@@ -34,6 +34,7 @@ fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
     let us = Us {
         user,
         password: Some(&secret),
+        keyring: None,
         md5: true,
         cleartext: true,
         channel_binding: ChannelBinding::Prefer,
@@ -41,7 +42,7 @@ fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
     };
     let mut responder = Responder::new(us, [8; 18]);
     let mut seen = Seen { questions: Vec::new(), derivations: 0, end: Err(Fault::Internal) };
-    let mut turn = roster.login(user, SEED, None);
+    let mut turn = roster.login(user, None, SEED, None);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -70,7 +71,7 @@ fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
                 seen.derivations += 1;
                 pending.derived(&derivation.run())
             }
-            Turn::Admitted { authenticated, message } => {
+            Turn::Admitted { authenticated, message, .. } => {
                 assert_eq!(authenticated.user(), user);
                 if let Some(body) = message.get(5..) {
                     responder.hear(Authentication::read(body).unwrap()).unwrap();
@@ -144,7 +145,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
 fn f114_a_made_up_salt_is_stable_and_the_users_own() {
     let salt = |user: &str| {
         let roster = roster(Method::ScramSha256, &[]);
-        match roster.find(user).entry() {
+        match roster.find(user, None).entry() {
             Entry::Scram(verifier) => verifier.salting.clone(),
             _ => panic!("SCRAM is usual where nothing is known"),
         }
@@ -184,7 +185,7 @@ fn f115_a_malformed_answer_is_a_violation() {
     for user in ["ann", "bob"] {
         for body in [&b""[..], b"SCRAM-SHA-256-PLUS\0\0\0\0\0", b"SCRAM-SHA-256\0\0\0\0\x03n,,", b"\xff\xff"]
         {
-            let Turn::Ask { question, .. } = roster.login(user, SEED, None) else { panic!() };
+            let Turn::Ask { question, .. } = roster.login(user, None, SEED, None) else { panic!() };
             let refused = matches!(question.answer(body), Turn::Refused(Fault::ProtocolViolation(_)));
             assert!(refused, "{body:?}");
         }

@@ -16,7 +16,15 @@ fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
     let secrets = HashMap::from([("ann".to_owned(), Secret::new("secret"))]);
     let roster = Roster::new(&Users { method, secrets }, [1; 32]).unwrap();
     let (roster, deriver) = (Arc::new(roster), Arc::new(Deriver::new(1)));
-    Arc::new(Rules { roster, deriver, timeout, tls: None, counters: Arc::default() })
+    Arc::new(Rules {
+        roster,
+        lookups: Lookups::default(),
+        keyring: Arc::default(),
+        deriver,
+        timeout,
+        tls: None,
+        counters: Arc::default(),
+    })
 }
 
 const LONG: Duration = Duration::from_secs(60);

@@ -48,7 +48,7 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.events.connect_failures += 1;
         self.health.failed(now, profile, error, self.accounts.live(), &mut self.dice);
         let is_served = self.serves(profile);
-        if let OpenErrorKind::Rejected(_) = error.kind
+        if let OpenErrorKind::Rejected(_) | OpenErrorKind::NotProven = error.kind
             && !is_served
         {
             self.reject_line(now, profile);
@@ -70,6 +70,12 @@ impl<S, W: Clone> Core<S, W> {
         let profile = self.slot(permit.0).profile;
         self.habit = self.habit.filter(|habit| *habit != profile);
         self.forget(now, permit);
+    }
+
+    /// The pool's user has logged in with something that servers may accept: what was rejected is tried again.
+    pub fn forgive(&mut self, now: Instant) {
+        self.health.forgive();
+        self.plan(now);
     }
 
     /// A place under the ceilings may be free now, or one more server may be pinned beyond the size.
