@@ -11,11 +11,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgweir::auth::hba::{Allowed, Hba};
 use pgweir::auth::login::Authenticated;
 use pgweir::auth::respond::Refusal;
 use pgweir::auth::roster::Roster;
 use pgweir::auth::secret::Secret;
 use pgweir::auth::users::{Method, Users};
+use pgweir::client::admission::Admission;
 use pgweir::client::login::{Arrival, Rules, receive, refuse, welcome};
 use pgweir::net::dial::Dialer;
 use pgweir::net::listen::{Address, Listener};
@@ -284,10 +286,11 @@ struct FrontDoor {
 async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let secrets: HashMap<_, _> =
         secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    let roster = Arc::new(Roster::new(&Users { method, secrets }, [5; 32]).unwrap());
+    let roster = Arc::new(Roster::new(&Users { secrets }, [5; 32]).unwrap());
     let deriver = Arc::new(Deriver::new(1));
     let timeout = Duration::from_secs(30);
-    let rules = Rules { roster, deriver, timeout, tls: None, counters: Arc::default() };
+    let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
+    let rules = Rules { admission, roster, deriver, timeout, tls: None, counters: Arc::default() };
     let rules = Arc::new(rules);
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
     let mut listener = Listener::bind(&[address], TcpOptions::default()).await.unwrap();

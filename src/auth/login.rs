@@ -1,7 +1,7 @@
 //! A client's login: which method, which question now, and whether the answers do.
 //!
 //! ```text
-//!                     ┌─ trust ─────────────────────────────────────────────────────────┐
+//!                     ┌─ trust, cert, peer ─────────────────────────────────────────────┐
 //!  Roster::login ─────┼─ Ask(cleartext) ─ answer ──┬──────────────┬─ Derive ─ derived ──┼─▶ Admitted | Refused
 //!                     ├─ Ask(MD5) ─────── answer ──┤ (a verifier, │                     │
 //!                     └─ Ask(SASL) ────── answer ──┘  no keys yet)└─────────────────────┘
@@ -57,19 +57,27 @@ pub enum Turn<'r> {
 }
 
 impl Roster {
-    /// Begins the login of `user`, whose name came with the startup packet. `seed` is random, and new each time.
+    /// Begins the login of `user`, whose name came with the startup packet, by the method that the rules demand
+    /// ([`super::hba`], which has seen to all that is no password). `seed` is random, and new each time.
     /// `end_point` is the hash of the certificate that the client saw; with it, channel binding is offered.
-    pub fn login<'r>(&'r self, user: &'r str, seed: Seed, end_point: Option<&'r [u8]>) -> Turn<'r> {
+    pub fn login<'r>(
+        &'r self,
+        user: &'r str,
+        method: Method,
+        seed: Seed,
+        end_point: Option<&'r [u8]>,
+    ) -> Turn<'r> {
         let ask = |account, request: Authentication<'_>, awaits| {
             let mut message = Vec::new();
             request.write(&mut message);
             Turn::Ask { message, question: Question { account, awaits } }
         };
-        let account = match self.method {
-            Method::Trust => return admitted(user, Method::Trust, Vec::new()),
-            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user),
+        let account = match method {
+            Method::Trust | Method::Cert | Method::Peer => return admitted(user, method, Vec::new()),
+            Method::Reject => return refused(user),
+            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user, method),
         };
-        match (self.method, account.entry()) {
+        match (method, account.entry()) {
             (Method::Cleartext, _) => ask(account, Authentication::CleartextPassword, Awaits::Cleartext),
             (Method::Md5, Entry::Plain { .. } | Entry::Md5(_)) => {
                 let [a, b, c, d, ..] = seed;

@@ -17,11 +17,11 @@ use super::users::{Method, Users};
 
 /// Whom we know, by name.
 pub struct Roster {
-    pub(super) method: Method,
     entries: HashMap<String, Entry>,
     mock: Mock,
-    /// What most users have, for those that we don't know.
+    /// What most users have, for those that we don't know; and most of those who can do SCRAM.
     usual: Kind,
+    usual_scram: Kind,
     usual_iterations: u32,
 }
 
@@ -60,36 +60,35 @@ impl Roster {
         let mut entries = HashMap::with_capacity(users.secrets.len());
         for (user, secret) in users.secrets.iter().filter(|(_, secret)| !secret.expose().is_empty()) {
             let entry = Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
-            // SCRAM can't be done with an MD5 hash.
-            if users.method != Method::ScramSha256 || entry.kind() != Kind::Md5 {
-                entries.insert(user.clone(), entry);
-            }
+            entries.insert(user.clone(), entry);
         }
-        let usual = most_common(entries.values().map(Entry::kind)).unwrap_or(match users.method {
-            Method::ScramSha256 => Kind::Scram,
-            _ => Kind::Plain,
-        });
+        let kinds = || entries.values().map(Entry::kind);
+        let usual_scram = most_common(kinds().filter(|kind| *kind != Kind::Md5)).unwrap_or(Kind::Scram);
+        let usual = most_common(kinds()).unwrap_or(Kind::Plain);
         let usual_iterations = most_common(entries.values().filter_map(Entry::iterations));
         Ok(Self {
-            method: users.method,
+            usual,
+            usual_scram,
             entries,
             mock,
-            usual,
             usual_iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS),
         })
     }
 
     /// The user's entry, or one that is made up.
-    pub(super) fn find<'r>(&'r self, user: &'r str) -> Account<'r> {
-        match self.entries.get(user) {
+    pub(super) fn find<'r>(&'r self, user: &'r str, method: Method) -> Account<'r> {
+        // SCRAM can't be done with an MD5 hash.
+        let can = |entry: &&Entry| method != Method::ScramSha256 || entry.kind() != Kind::Md5;
+        match self.entries.get(user).filter(can) {
             Some(entry) => Account { user, entry: Holding::Real(entry) },
-            None => Account { user, entry: Holding::MadeUp(Box::new(self.made_up(user))) },
+            None => Account { user, entry: Holding::MadeUp(Box::new(self.made_up(user, method))) },
         }
     }
 
-    fn made_up(&self, user: &str) -> Entry {
+    fn made_up(&self, user: &str, method: Method) -> Entry {
         let salting = self.mock.salting(user, self.usual_iterations);
-        match self.usual {
+        let usual = if method == Method::ScramSha256 { self.usual_scram } else { self.usual };
+        match usual {
             Kind::Plain => Entry::Plain {
                 password: self.mock.password(user),
                 verifier: self.mock.verifier(user, salting.clone()).into(),
@@ -103,8 +102,7 @@ impl Roster {
     /// The derivations that the first logins would have to wait for. Run them at the start, off the hot threads,
     /// and hand each result to [`Roster::derived`].
     pub fn underived(&self) -> impl Iterator<Item = (&str, Derivation)> {
-        let wanted = self.method == Method::ScramSha256;
-        self.entries.iter().filter(move |_| wanted).filter_map(|(user, entry)| match entry {
+        self.entries.iter().filter_map(|(user, entry)| match entry {
             Entry::Plain { password, salting, verifier } if verifier.get().is_none() => {
                 Some((user.as_str(), Derivation::new(password.expose().as_bytes(), salting.clone())))
             }

@@ -1,4 +1,4 @@
-//! Whom we know, and by which method they prove it.
+//! Whom we know, and by which methods one may prove who one is.
 
 use std::collections::HashMap;
 
@@ -12,12 +12,17 @@ pub enum Method {
     Md5,
     #[default]
     ScramSha256,
+    /// By a certificate of one of our CAs, for the user's own name.
+    Cert,
+    /// By the kernel's word for who is at the other end of a Unix socket.
+    Peer,
+    /// Not at all.
+    Reject,
 }
 
-/// The users that may log in to pgweir. A user without an entry never gets in (except by `trust`).
+/// The users that may log in to pgweir by a password.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    pub method: Method,
     /// By name: a plain password, a `SCRAM-SHA-256$…` verifier, or an `md5…` hash, as configured.
     pub secrets: HashMap<String, Secret>,
 }

@@ -37,18 +37,33 @@ pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Pla
         let key = Key::new(Scope::Process, "tls.client.cert_file");
         problems.push(Problem::new(&draft.origin(&key), "tls.client", reason));
     }
+    check_auth(draft, &plan, &mut problems);
     plan.databases = databases(draft, &plan.listen, &mut problems);
     // What is missing can be told only once all that is there was understood.
     if problems.is_empty() {
         if plan.databases.iter().next().is_none() {
             problems.push(Problem::general(NO_UPSTREAM));
-        } else if plan.users.secrets.is_empty() && plan.users.method != Method::Trust {
+        } else if plan.users.secrets.is_empty() && plan.auth.needs_passwords() {
             problems.push(Problem::general(NO_USER));
         }
     }
     Report::check(problems)?;
     plan.warnings = warnings(&plan);
     Ok(plan)
+}
+
+/// Whether the rules can be used. They are read once more at the start, and again at SIGHUP.
+fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
+    let key = |name| Key::new(Scope::Process, name);
+    let given = ["auth.hba_file", "auth.hba", "auth.ident_file", "auth.ident"].map(key);
+    let place = given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or(key("auth.method"));
+    let mut refuse = |reason: String| problems.push(Problem::new(&draft.origin(&place), &place, reason));
+    if plan.auth.has_rules() && draft.origins.contains_key(&key("auth.method")) {
+        refuse("auth.method says it for everybody, rules for each: give one of them".to_owned());
+    }
+    if let Err(error) = plan.auth.rules(plan.client_tls.ca_file.is_some()) {
+        refuse(error.to_string());
+    }
 }
 
 /// Configured users, and the users of URLs. Two URLs may not differ about one user.
@@ -258,7 +273,7 @@ fn is_any(host: &str) -> bool {
 
 fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
-    if plan.users.method == Method::ScramSha256 {
+    if plan.auth.method == Method::ScramSha256 && !plan.auth.has_rules() {
         let mut hashed: Vec<_> =
             plan.users.secrets.iter().filter(|(_, s)| is_md5(s)).map(|(name, _)| name).collect();
         hashed.sort();
@@ -268,8 +283,13 @@ fn warnings(plan: &Plan) -> Vec<String> {
         warnings.extend(hashed.into_iter().map(told));
     }
     let open = |address: &Listen| matches!(address, Listen::Tcp(tcp) if !is_loopback(&tcp.host));
-    if plan.users.method == Method::Trust && plan.listen.iter().any(open) {
-        warnings.push("auth.method = \"trust\" lets everyone in who reaches a listen address".to_owned());
+    let is_open = plan.listen.iter().any(open);
+    if plan.auth.allow_remote_trust && is_open {
+        warnings
+            .push("auth.allow_remote_trust lets everyone in whom a rule or auth.method trusts".to_owned());
+    } else if plan.auth.method == Method::Trust && !plan.auth.has_rules() && is_open {
+        let told = "auth.method = \"trust\" lets in clients of this machine only (auth.allow_remote_trust)";
+        warnings.push(told.to_owned());
     }
     warnings.extend(tls::warning(plan));
     warnings

@@ -89,6 +89,10 @@ fn sample(name: &str) -> &'static str {
         "cert_file" => "\"/etc/pgweir/tls.crt\"",
         "key_file" => "\"/etc/pgweir/tls.key\"",
         "ca_file" => "\"/etc/pgweir/ca.crt\"",
+        "hba_file" => "\"/etc/pgweir/pg_hba.conf\"",
+        "hba" => "\"hostssl all all all scram-sha-256\"",
+        "ident_file" => "\"/etc/pgweir/pg_ident.conf\"",
+        "ident" => "\"apps /^app-.*$ app\"",
         "crl_file" => "\"/etc/pgweir/ca.crl\"",
         _ => "\"app\"",
     }

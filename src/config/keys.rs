@@ -4,20 +4,22 @@
 //! `config.example.toml` and `docs/configuration.md`. A default stands in the `Default` of the struct that the
 //! field belongs to, and nowhere else.
 
-use std::fmt;
 use std::time::Duration;
 
 use crate::auth::secret::Secret;
-use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::session::sequences::Reliance;
 
+pub use super::key::{Key, Scope};
+pub(super) use super::key::{names, toml_key};
+
 use super::address::{Addresses, Tcp};
+use super::auth::METHODS;
 use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, Plan};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
-use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong, quote};
+use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong};
 
 /// What can be said of a key without a value.
 pub struct About {
@@ -104,8 +106,20 @@ rows! {
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
         /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
-        /// How clients prove who they are.
-        "auth.method" => users.method: Word(METHODS);
+        /// How clients prove who they are, if no rules say it.
+        "auth.method" => auth.method: Word(METHODS);
+        /// Rules that say which clients prove it how, in the syntax of pg_hba.conf; read again at SIGHUP.
+        "auth.hba_file" => auth.hba_file: Maybe(File);
+        /// The rules themselves, in place of their file.
+        "auth.hba" => auth.hba: Maybe(Text);
+        /// Which names of the system, or in certificates, are which users', in the syntax of pg_ident.conf.
+        "auth.ident_file" => auth.ident_file: Maybe(File);
+        /// The same, in place of its file.
+        "auth.ident" => auth.ident: Maybe(Text);
+        /// Whether trust may let clients on other machines in.
+        "auth.allow_remote_trust" => auth.allow_remote_trust: Flag;
+        /// Whether clients on other machines may be asked for a password in clear text without TLS.
+        "auth.allow_remote_cleartext" => auth.allow_remote_cleartext: Flag;
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
         "tls.client.mode" => client_tls.mode: Maybe(Word(CLIENT_MODES));
         /// Certificate (PEM, with its chain) that clients see; a new one is noticed within 30 s, or at SIGHUP.
@@ -263,12 +277,6 @@ const RELIANCES: &[(&str, Reliance)] =
     &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
 const SESSION_STATES: &[(&str, SessionState)] =
     &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
-const METHODS: &[(&str, Method)] = &[
-    ("scram-sha-256", Method::ScramSha256),
-    ("md5", Method::Md5),
-    ("cleartext", Method::Cleartext),
-    ("trust", Method::Trust),
-];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LOG_LEVELS: &[(&str, tracing::Level)] = &[
     ("error", tracing::Level::ERROR),
@@ -277,108 +285,3 @@ const LOG_LEVELS: &[(&str, tracing::Level)] = &[
     ("debug", tracing::Level::DEBUG),
     ("trace", tracing::Level::TRACE),
 ];
-
-/// Whose key it is.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    Process,
-    /// By name; `*` is the wildcard.
-    Database(String),
-    User(String),
-}
-
-/// A key with its scope: `pool.size` of the process, `pool.size` of a database.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
-    pub scope: Scope,
-    pub name: String,
-}
-
-impl Key {
-    pub fn new(scope: Scope, name: impl Into<String>) -> Self {
-        Self { scope, name: name.into() }
-    }
-
-    /// `None`: there is no such key.
-    pub fn about(&self) -> Option<&'static About> {
-        let name = self.name.as_str();
-        match self.scope {
-            Scope::Process => below(POOL_PREFIX, POOL, name)
-                .or_else(|| below(SERVER_TLS_PREFIX, SERVER_TLS, name))
-                .or_else(|| find(TOP, name)),
-            Scope::Database(_) => parameter(name)
-                .or_else(|| below(POOL_PREFIX, POOL, name))
-                .or_else(|| below(TLS_PREFIX, SERVER_TLS, name))
-                .or_else(|| find(DATABASE, name)),
-            Scope::User(_) => find(USER, name),
-        }
-    }
-
-    /// The table that its owner has in TOML; `None`: it has no owner.
-    pub(super) fn section(&self) -> Option<String> {
-        match &self.scope {
-            Scope::Process => None,
-            Scope::Database(owner) => Some(format!("databases.{}", toml_key(owner))),
-            Scope::User(owner) => Some(format!("users.{}", toml_key(owner))),
-        }
-    }
-
-    /// The environment variable that gives it; `None` if its name doesn't survive upper-casing.
-    pub fn variable(&self) -> Option<String> {
-        let name = self.name.replace('.', "__");
-        let bent = |name: &str| {
-            let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-            name.is_empty() || !name.chars().all(plain) || name.contains("__") || name.ends_with('_')
-        };
-        let path = match &self.scope {
-            Scope::Process => name,
-            Scope::Database(owner) | Scope::User(owner) if bent(owner) => return None,
-            Scope::Database(owner) => format!("databases__{owner}__{name}"),
-            Scope::User(owner) => format!("users__{owner}__{name}"),
-        };
-        Some(format!("PGWEIR_{}", path.to_ascii_uppercase()))
-    }
-}
-
-/// As TOML writes it.
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.section() {
-            None => f.write_str(&self.name),
-            Some(section) => write!(f, "{section}.{}", self.name),
-        }
-    }
-}
-
-/// A name as one part of a TOML key, quoted where it must be.
-pub(super) fn toml_key(name: &str) -> String {
-    let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if !name.is_empty() && name.chars().all(bare) { name.to_owned() } else { quote(name) }
-}
-
-/// The names of all keys in a scope.
-pub(super) fn names(scope: &Scope) -> Vec<String> {
-    fn of<T>(table: &'static [Row<T>]) -> impl Iterator<Item = String> {
-        table.iter().map(|row| row.about.name.to_owned())
-    }
-    let pool = || of(POOL).map(|name| format!("{POOL_PREFIX}{name}"));
-    let tls = |prefix| of(SERVER_TLS).map(move |name| format!("{prefix}{name}"));
-    match scope {
-        Scope::Process => of(TOP).chain(pool()).chain(tls(SERVER_TLS_PREFIX)).collect(),
-        Scope::Database(_) => of(DATABASE).chain(pool()).chain(tls(TLS_PREFIX)).collect(),
-        Scope::User(_) => of(USER).collect(),
-    }
-}
-
-fn find<T>(table: &'static [Row<T>], name: &str) -> Option<&'static About> {
-    table.iter().map(|row| &row.about).find(|about| about.name == name)
-}
-
-fn below<T>(prefix: &str, table: &'static [Row<T>], name: &str) -> Option<&'static About> {
-    name.strip_prefix(prefix).and_then(|name| find(table, name))
-}
-
-fn parameter(name: &str) -> Option<&'static About> {
-    let known = name.strip_prefix(PARAMETERS).is_some_and(|parameter| !parameter.is_empty());
-    known.then_some(&PARAMETER)
-}

@@ -8,8 +8,10 @@
 //! Invariant: a [`Plan`] exists only if nothing at all was wrong, and a [`Report`] holds all that was.
 
 pub mod address;
+pub mod auth;
 mod build;
 pub mod docs;
+mod key;
 pub mod keys;
 pub mod layer;
 mod measure;

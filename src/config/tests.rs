@@ -93,7 +93,7 @@ fn with_only_a_url_every_name_goes_there() {
     assert_eq!(database.upstream.database, None);
     assert_eq!((&database.upstream.user, &database.upstream.password), (&None, &None));
     assert_eq!(database.probe.as_deref(), Some("shop"));
-    assert_eq!(plan.users.method, Method::ScramSha256);
+    assert_eq!(plan.auth.method, Method::ScramSha256);
     assert_eq!(plan.users.secrets, [("app".to_owned(), Secret::new("secret"))].into());
     assert_eq!(plan.pool, PoolSettings::default());
     assert_eq!(plan.warnings, [""; 0]);
@@ -374,7 +374,34 @@ fn what_is_doubtful_is_a_warning() {
         ["user \"bob\" can't log in: an md5 hash can't answer auth.method = \"scram-sha-256\""]
     );
     let open = sources().url(URL).env("PGWEIR_AUTH__METHOD", "trust").env("PGWEIR_LISTEN", "0.0.0.0:6432");
-    assert_eq!(open.plan().warnings.len(), 1);
+    assert_eq!(
+        open.plan().warnings,
+        ["auth.method = \"trust\" lets in clients of this machine only (auth.allow_remote_trust)"]
+    );
+    let open = sources().url(URL).env("PGWEIR_AUTH__METHOD", "trust").env("PGWEIR_LISTEN", "0.0.0.0:6432");
+    let open = open.env("PGWEIR_AUTH__ALLOW_REMOTE_TRUST", "true");
+    assert!(open.plan().warnings[0].starts_with("auth.allow_remote_trust lets everyone in"));
+}
+
+#[test]
+fn rules_that_cant_be_used_are_told_at_the_start() {
+    let report = |text: &str| sources().url(URL).toml(text).report();
+    for (text, expected) in [
+        (
+            "hba = 'host all all all scram'",
+            "auth.hba:1: unknown method \"scram\"; did you mean \"scram-sha-256\"?",
+        ),
+        ("hba_file = '/nowhere/hba'", "/nowhere/hba: can't read it: No such file"),
+        ("hba = 'local all all peer'\nhba_file = 'x'", "auth.hba and auth.hba_file can't both be given"),
+        ("ident = 'm a b'", "maps are nothing without rules"),
+        ("hba = 'local all all peer'\nmethod = 'md5'", "give one of them"),
+        ("hba = 'hostssl all all all cert'", "auth.hba:1: client certificates can't be demanded without"),
+        ("method = 'cert'", "auth.method: client certificates can't be demanded without"),
+        ("method = 'reject'", "unknown word \"reject\""),
+    ] {
+        let report = report(&format!("[auth]\n{text}\n"));
+        assert!(report.contains(expected), "{report}");
+    }
 }
 
 #[test]

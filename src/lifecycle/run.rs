@@ -15,13 +15,15 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::vacate;
+use super::{rules, vacate};
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
+use crate::client::admission::Admission;
 use crate::client::card::{self, Registry};
 use crate::client::house::{Catalogs, Database, Databases, House};
 use crate::client::life;
 use crate::client::login::Rules;
+use crate::config::auth::AuthError;
 use crate::config::{self, Listen, Plan};
 use crate::meter::counters::Counters;
 use crate::net::dial::Dialer;
@@ -54,6 +56,8 @@ enum StartError {
     Verifier(#[from] BadVerifier),
     #[error(transparent)]
     Tls(#[from] CertificateError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
 }
@@ -118,6 +122,9 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             certificates
                 .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
         );
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let (admission, counters) = (house.rules.admission.clone(), house.counters.clone());
+        tokio::spawn(rules::watch(plan.auth.clone(), has_client_ca(&plan), admission, counters, hangup));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
@@ -130,6 +137,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
     let rules = Rules {
+        admission: Arc::new(Admission::new(plan.auth.rules(has_client_ca(plan))?)),
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         deriver: deriver.clone(),
         timeout: plan.deadlines.login,
@@ -161,6 +169,11 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         catalogs: Catalogs::default(),
         hasher: RandomState::new(),
     })
+}
+
+/// Whether clients' certificates can be verified.
+fn has_client_ca(plan: &Plan) -> bool {
+    plan.client_tls.ca_file.is_some() && plan.client_tls.cert_file.is_some()
 }
 
 /// A panic ends one client and its server, by the drop of its lease; it is counted and told in the log.

@@ -7,9 +7,29 @@ use super::*;
 
 const SEED: Seed = [9; 18];
 
-fn roster(method: Method, secrets: &[(&str, &str)]) -> Roster {
+/// Users who all have to log in by one method.
+struct Door {
+    roster: Roster,
+    method: Method,
+}
+
+impl std::ops::Deref for Door {
+    type Target = Roster;
+
+    fn deref(&self) -> &Roster {
+        &self.roster
+    }
+}
+
+impl Door {
+    fn login<'r>(&'r self, user: &'r str) -> Turn<'r> {
+        self.roster.login(user, self.method, SEED, None)
+    }
+}
+
+fn roster(method: Method, secrets: &[(&str, &str)]) -> Door {
     let secrets = secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    Roster::new(&Users { method, secrets }, [3; 32]).unwrap()
+    Door { roster: Roster::new(&Users { secrets }, [3; 32]).unwrap(), method }
 }
 
 fn verifier(password: &str) -> String {
@@ -29,7 +49,7 @@ struct Seen {
 }
 
 /// Logs in with our own client role.
-fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
+fn log_in(roster: &Door, user: &str, password: &str) -> Seen {
     let secret = Secret::new(password);
     let us = Us {
         user,
@@ -41,7 +61,7 @@ fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
     };
     let mut responder = Responder::new(us, [8; 18]);
     let mut seen = Seen { questions: Vec::new(), derivations: 0, end: Err(Fault::Internal) };
-    let mut turn = roster.login(user, SEED, None);
+    let mut turn = roster.login(user);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -118,8 +138,11 @@ fn each_method_with_each_kind_of_secret() {
 }
 
 #[test]
-fn trust_lets_in_any_name() {
-    assert_eq!(log_in(&roster(Method::Trust, &[]), "anyone", "").end, Ok(Method::Trust));
+fn who_was_vouched_for_is_asked_nothing() {
+    for method in [Method::Trust, Method::Cert, Method::Peer] {
+        assert_eq!(log_in(&roster(method, &[]), "anyone", "").end, Ok(method));
+    }
+    assert_eq!(log_in(&roster(Method::Reject, &[("ann", "right")]), "ann", "right").end, failed("ann"));
 }
 
 #[test]
@@ -144,7 +167,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
 fn f114_a_made_up_salt_is_stable_and_the_users_own() {
     let salt = |user: &str| {
         let roster = roster(Method::ScramSha256, &[]);
-        match roster.find(user).entry() {
+        match roster.find(user, Method::ScramSha256).entry() {
             Entry::Scram(verifier) => verifier.salting.clone(),
             _ => panic!("SCRAM is usual where nothing is known"),
         }
@@ -173,7 +196,7 @@ fn an_empty_secret_opens_nothing() {
 #[test]
 fn a_malformed_verifier_is_named() {
     let secrets = [("ann".to_owned(), Secret::new("SCRAM-SHA-256$4096:x"))].into();
-    let users = Users { method: Method::ScramSha256, secrets };
+    let users = Users { secrets };
     let error = Roster::new(&users, [0; 32]).err().unwrap();
     assert_eq!(error.to_string(), "the SCRAM verifier of user \"ann\" is malformed");
 }
@@ -184,7 +207,7 @@ fn f115_a_malformed_answer_is_a_violation() {
     for user in ["ann", "bob"] {
         for body in [&b""[..], b"SCRAM-SHA-256-PLUS\0\0\0\0\0", b"SCRAM-SHA-256\0\0\0\0\x03n,,", b"\xff\xff"]
         {
-            let Turn::Ask { question, .. } = roster.login(user, SEED, None) else { panic!() };
+            let Turn::Ask { question, .. } = roster.login(user) else { panic!() };
             let refused = matches!(question.answer(body), Turn::Refused(Fault::ProtocolViolation(_)));
             assert!(refused, "{body:?}");
         }

@@ -47,6 +47,7 @@ const fn known(name: &'static str, default: &'static str, to: To) -> Known {
 const TLS: To = Missing("TLS 1.2 and 1.3 with the ciphers that rustls holds safe");
 const CONSOLE: To = Missing("the admin console is not built yet");
 const QUERY: To = Missing("users come from auth_file only: auth_query is not built yet");
+const OF_HBA: To = Needless("it counts with auth_type = hba");
 const SYSLOG: To = Missing("pgweir logs to standard error; systemd or the container keeps it");
 const LOGS: To = Needless("log.level decides what is logged");
 const DNS: To = Missing("names are resolved at each connection attempt");
@@ -81,14 +82,14 @@ pub static SETTINGS: &[Known] = &[
     known("idle_transaction_timeout", "0", Seconds("timeouts.idle_in_transaction", Off)),
     known("auth_type", "md5", Composed),
     known("auth_file", "", Composed),
+    known("auth_hba_file", "", OF_HBA),
+    known("auth_ident_file", "", OF_HBA),
     known("verbose", "0", Composed),
     known("client_tls_sslmode", "disable", Word("tls.client.mode")),
     known("server_tls_sslmode", "prefer", Word("tls.server.mode")),
     known("admin_users", "", CONSOLE),
     known("application_name_add_host", "0", Missing("application_name is passed on as it is")),
     known("auth_dbname", "", QUERY),
-    known("auth_hba_file", "", Missing("rules by address (HBA) are not built yet")),
-    known("auth_ident_file", "", Missing("name maps are not built yet")),
     known("auth_ldap_options", "", Missing("LDAP is not built yet")),
     known("auth_query", "", QUERY),
     known("auth_user", "", QUERY),
