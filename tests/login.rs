@@ -128,12 +128,21 @@ fn unprivileged() -> Option<(u32, u32)> {
 }
 
 fn upstream(hosts: Vec<Host>) -> Upstream {
-    let allowed = AllowedMethods { md5: true, cleartext: true };
+    let allowed = AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() };
     Upstream { hosts, allowed, ..Upstream::default() }
 }
 
 fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret>) -> Target<'a> {
-    Target { upstream, database: "postgres", user, password, profile: &[], minor: 0, tls: None }
+    Target {
+        upstream,
+        database: "postgres",
+        user,
+        password,
+        passfile: None,
+        profile: &[],
+        minor: 0,
+        tls: None,
+    }
 }
 
 fn soon() -> Instant {
@@ -286,7 +295,7 @@ struct FrontDoor {
 async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let secrets: HashMap<_, _> =
         secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    let roster = Arc::new(Roster::new(&Users { secrets }, [5; 32]).unwrap());
+    let roster = Arc::new(Roster::new(&Users { secrets, ..Users::default() }, [5; 32]).unwrap());
     let deriver = Arc::new(Deriver::new(1));
     let timeout = Duration::from_secs(30);
     let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));

@@ -11,7 +11,7 @@
 //! Unknown users take the same way to the same refusal (see [`super::roster`]).
 
 use super::md5::Md5Hash;
-use super::roster::{Account, Entry, Roster, same};
+use super::roster::{Account, Entry, Password, Roster, same};
 use super::scram::server::{Channel, Proof, Server};
 use super::scram::{Derivation, Keys, ScramError, Seed};
 use super::users::Method;
@@ -133,26 +133,26 @@ impl<'r> Question<'r> {
 
 fn cleartext<'r>(account: Account<'r>, password: &[u8]) -> Turn<'r> {
     match account.entry() {
-        Entry::Plain { password: right, .. } => {
-            let right = same(password, right.expose().as_bytes());
+        Entry::Plain { passwords, .. } => {
+            let right = any(passwords, |right| same(password, right.secret.expose().as_bytes()));
             verdict(&account, right, Method::Cleartext)
         }
         Entry::Md5(hash) => {
             let right = hash.matches(&Md5Hash::new(password, account.user));
             verdict(&account, right, Method::Cleartext)
         }
-        Entry::Scram(verifier) => Turn::Derive {
-            derivation: Derivation::new(password, verifier.salting.clone()),
-            pending: Pending { account, proof: None },
-        },
+        Entry::Scram(verifier) => {
+            let derivation = Derivation::new(password, verifier.salting.clone());
+            Turn::Derive { derivation, pending: Pending { account, proof: None } }
+        }
     }
 }
 
 fn md5<'r>(account: Account<'r>, salt: [u8; 4], answer: &[u8]) -> Turn<'r> {
     let right = match account.entry() {
-        Entry::Plain { password, .. } => {
-            Md5Hash::new(password.expose().as_bytes(), account.user).accepts(salt, answer)
-        }
+        Entry::Plain { passwords, .. } => any(passwords, |password| {
+            Md5Hash::new(password.secret.expose().as_bytes(), account.user).accepts(salt, answer)
+        }),
         Entry::Md5(hash) => hash.accepts(salt, answer),
         Entry::Scram(_) => false,
     };
@@ -186,20 +186,21 @@ fn sasl_initial<'r>(
 }
 
 fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
-    let verifier = match account.entry() {
-        Entry::Scram(verifier) => verifier,
-        Entry::Plain { password, salting, verifier } => match verifier.get() {
-            Some(verifier) => verifier,
-            None => {
-                return Turn::Derive {
-                    derivation: Derivation::new(password.expose().as_bytes(), salting.clone()),
-                    pending: Pending { account, proof: Some(proof) },
-                };
-            }
-        },
-        Entry::Md5(_) => return refused(account.user),
+    let underived = account.entry().underived().next();
+    if let Some(derivation) = underived {
+        let pending = Pending { account, proof: Some((proof, derivation.clone())) };
+        return Turn::Derive { derivation, pending };
+    }
+    let verified = match account.entry() {
+        Entry::Scram(verifier) => proof.verify(verifier),
+        // None is left out, so that it can't be told which of them was right.
+        Entry::Plain { passwords, .. } => {
+            let verifiers = passwords.iter().filter_map(Password::verifier);
+            verifiers.map(|verifier| proof.verify(verifier)).fold(None, Option::or)
+        }
+        Entry::Md5(_) => None,
     };
-    match proof.verify(verifier) {
+    match verified {
         Some(verified) if account.is_real() => {
             let mut message = Vec::new();
             Authentication::SaslFinal(verified.server_final.as_bytes()).write(&mut message);
@@ -212,23 +213,28 @@ fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
 /// A login that waits for keys.
 pub struct Pending<'r> {
     account: Account<'r>,
-    /// The client's proof, to be checked with the keys of our password; without one, the keys are those of the
-    /// password that the client sent.
-    proof: Option<Proof>,
+    /// The client's proof, to be checked with the keys of our password, and what these are derived by; without it,
+    /// the keys are those of the password that the client sent.
+    proof: Option<(Proof, Derivation)>,
 }
 
 impl<'r> Pending<'r> {
     pub fn derived(self, keys: &Keys) -> Turn<'r> {
         let Self { account, proof } = self;
         match (proof, account.entry()) {
-            (Some(proof), entry) => {
-                entry.derived(keys);
+            (Some((proof, derivation)), entry) => {
+                entry.derived(&derivation, keys);
                 sasl_response(account, proof)
             }
             (None, Entry::Scram(verifier)) => verdict(&account, verifier.matches(keys), Method::Cleartext),
             (None, Entry::Plain { .. } | Entry::Md5(_)) => refused(account.user),
         }
     }
+}
+
+/// Looks at all of them, so that it can't be told which one was right.
+fn any(passwords: &[Password], is_right: impl Fn(&Password) -> bool) -> bool {
+    passwords.iter().fold(false, |right, password| is_right(password) | right)
 }
 
 fn verdict<'r>(account: &Account<'r>, right: bool, method: Method) -> Turn<'r> {

@@ -13,6 +13,7 @@ pub mod hba;
 pub mod login;
 pub mod md5;
 mod mock;
+pub mod passfile;
 pub mod respond;
 pub mod roster;
 pub mod scram;

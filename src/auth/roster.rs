@@ -42,14 +42,34 @@ pub(super) enum Kind {
 
 #[derive(Clone)]
 pub(super) enum Entry {
-    /// The verifier is derived when it is first needed, or by [`Roster::underived`] before.
+    /// Any of them is right; there are several while one is being changed.
     Plain {
-        password: Secret,
+        passwords: Vec<Password>,
         salting: Salting,
-        verifier: OnceLock<Verifier>,
     },
     Md5(Md5Hash),
     Scram(Verifier),
+}
+
+/// A plain password. Its verifier is derived when it is first needed, or by [`Roster::underived`] before.
+#[derive(Clone)]
+pub(super) struct Password {
+    pub(super) secret: Secret,
+    verifier: OnceLock<Verifier>,
+}
+
+impl Password {
+    fn new(secret: &Secret) -> Self {
+        Self { secret: secret.clone(), verifier: OnceLock::new() }
+    }
+
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.get()
+    }
+
+    pub(super) fn derivation(&self, salting: &Salting) -> Derivation {
+        Derivation::new(self.secret.expose().as_bytes(), salting.clone())
+    }
 }
 
 impl Roster {
@@ -59,7 +79,11 @@ impl Roster {
         let mock = Mock::new(instance_secret);
         let mut entries = HashMap::with_capacity(users.secrets.len());
         for (user, secret) in users.secrets.iter().filter(|(_, secret)| !secret.expose().is_empty()) {
-            let entry = Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
+            let mut entry =
+                Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
+            if let Entry::Plain { passwords, .. } = &mut entry {
+                passwords.extend(users.others.get(user).into_iter().flatten().map(Password::new));
+            }
             entries.insert(user.clone(), entry);
         }
         let kinds = || entries.values().map(Entry::kind);
@@ -89,11 +113,11 @@ impl Roster {
         let salting = self.mock.salting(user, self.usual_iterations);
         let usual = if method == Method::ScramSha256 { self.usual_scram } else { self.usual };
         match usual {
-            Kind::Plain => Entry::Plain {
-                password: self.mock.password(user),
-                verifier: self.mock.verifier(user, salting.clone()).into(),
-                salting,
-            },
+            Kind::Plain => {
+                let verifier = self.mock.verifier(user, salting.clone()).into();
+                let password = Password { secret: self.mock.password(user), verifier };
+                Entry::Plain { passwords: vec![password], salting }
+            }
             Kind::Md5 => Entry::Md5(self.mock.md5(user)),
             Kind::Scram => Entry::Scram(self.mock.verifier(user, salting)),
         }
@@ -102,18 +126,15 @@ impl Roster {
     /// The derivations that the first logins would have to wait for. Run them at the start, off the hot threads,
     /// and hand each result to [`Roster::derived`].
     pub fn underived(&self) -> impl Iterator<Item = (&str, Derivation)> {
-        self.entries.iter().filter_map(|(user, entry)| match entry {
-            Entry::Plain { password, salting, verifier } if verifier.get().is_none() => {
-                Some((user.as_str(), Derivation::new(password.expose().as_bytes(), salting.clone())))
-            }
-            _ => None,
+        self.entries.iter().flat_map(|(user, entry)| {
+            entry.underived().map(|derivation| (user.as_str(), derivation)).collect::<Vec<_>>()
         })
     }
 
     /// Keeps what a derivation of [`Roster::underived`] gave.
-    pub fn derived(&self, user: &str, keys: &Keys) {
+    pub fn derived(&self, user: &str, derivation: &Derivation, keys: &Keys) {
         if let Some(entry) = self.entries.get(user) {
-            entry.derived(keys);
+            entry.derived(derivation, keys);
         }
     }
 }
@@ -128,9 +149,8 @@ impl Entry {
         Some(match Md5Hash::parse(text) {
             Some(hash) => Self::Md5(hash),
             None => Self::Plain {
-                password: secret.clone(),
+                passwords: vec![Password::new(secret)],
                 salting: mock.salting(user, DEFAULT_ITERATIONS),
-                verifier: OnceLock::new(),
             },
         })
     }
@@ -150,9 +170,23 @@ impl Entry {
         }
     }
 
-    pub(super) fn derived(&self, keys: &Keys) {
-        if let Self::Plain { salting, verifier, .. } = self {
-            verifier.get_or_init(|| Verifier::new(salting.clone(), keys));
+    /// What has yet to be derived before SCRAM can be judged.
+    pub(super) fn underived(&self) -> impl Iterator<Item = Derivation> {
+        let (passwords, salting) = match self {
+            Self::Plain { passwords, salting } => (passwords.as_slice(), Some(salting)),
+            Self::Md5(_) | Self::Scram(_) => (&[][..], None),
+        };
+        let underived = passwords.iter().filter(|password| password.verifier().is_none());
+        underived.filter_map(move |password| Some(password.derivation(salting?)))
+    }
+
+    /// Keeps what one of them gave.
+    pub(super) fn derived(&self, derivation: &Derivation, keys: &Keys) {
+        let Self::Plain { passwords, salting } = self else { return };
+        let fingerprint = derivation.fingerprint();
+        let of = |password: &&Password| password.derivation(salting).fingerprint() == fingerprint;
+        for password in passwords.iter().filter(of) {
+            password.verifier.get_or_init(|| Verifier::new(salting.clone(), keys));
         }
     }
 }

@@ -25,4 +25,13 @@ pub enum Method {
 pub struct Users {
     /// By name: a plain password, a `SCRAM-SHA-256$…` verifier, or an `md5…` hash, as configured.
     pub secrets: HashMap<String, Secret>,
+    /// Further passwords of theirs, all plain: while one is being changed, both are right.
+    pub others: HashMap<String, Vec<Secret>>,
+}
+
+impl Users {
+    /// All that is known of a user's passwords.
+    pub fn of(&self, user: &str) -> impl Iterator<Item = &Secret> {
+        self.secrets.get(user).into_iter().chain(self.others.get(user).into_iter().flatten())
+    }
 }

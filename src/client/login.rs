@@ -74,7 +74,8 @@ impl Rules {
         }
         let underived: Vec<_> = self.roster.underived().collect();
         for (user, derivation) in underived {
-            self.roster.derived(user, &self.deriver.run(derivation).await);
+            let keys = self.deriver.run(derivation.clone()).await;
+            self.roster.derived(user, &derivation, &keys);
         }
     }
 }

@@ -81,6 +81,13 @@ fn sample(name: &str) -> &'static str {
         "port" => "5432",
         "max_servers" => "50",
         "allow_md5" | "allow_cleartext" => "false",
+        "other_passwords" => "[\"the-one-before\"]",
+        "password_command" => {
+            "[\"sh\", \"-c\", \"aws rds generate-db-auth-token --hostname $PGHOST --port $PGPORT --username $PGUSER\"]"
+        }
+        "password_ttl" => "\"10m\"",
+        "passfile" => "\"/etc/pgweir/pgpass\"",
+        "require_auth" => "\"scram-sha-256\"",
         "password" => "\"secret\"",
         "mode" => "\"verify-full\"",
         "negotiation" => "\"direct\"",

@@ -4,6 +4,7 @@
 //! `config.example.toml` and `docs/configuration.md`. A default stands in the `Default` of the struct that the
 //! field belongs to, and nowhere else.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::secret::Secret;
@@ -17,9 +18,12 @@ use super::address::{Addresses, Tcp};
 use super::auth::METHODS;
 use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, Plan};
+use super::require_auth::{Methods, RequireAuth};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
-use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong};
+use super::value::{
+    Count, File, Flag, Hidden, HiddenList, Kind, Link, Maybe, OrOff, Raw, Text, Word, Words, Wrong,
+};
 
 /// What can be said of a key without a value.
 pub struct About {
@@ -215,8 +219,17 @@ rows! {
         "user" => user: Maybe(Text);
         /// Password of that user.
         "password" => password: Maybe(Hidden);
+        /// Program that prints the password, with its arguments; no shell reads it, PGHOST, PGPORT, PGDATABASE and PGUSER tell
+        /// it for whom.
+        "password_command" => password_command: Maybe(Words);
+        /// How long what it printed is used; not set: 10 minutes.
+        "password_ttl" => password_ttl: Maybe(ANY);
+        /// Where passwords are looked for that are nowhere else; not set: PGPASSFILE, or else ~/.pgpass.
+        "passfile" => passfile: Maybe(File);
         /// Servers over all pools of this database.
         "max_servers" => max_servers: Maybe(OrOff(MANY));
+        /// Login methods that servers may ask of us, as libpq's require_auth; counts more than allow_md5 and allow_cleartext.
+        "require_auth" => require_auth: Maybe(Methods);
         /// Whether a server may ask for an MD5 password; no if not set.
         "allow_md5" => allow_md5: Maybe(Flag);
         /// Whether a server may ask for the password in clear text; no if not set.
@@ -229,6 +242,8 @@ rows! {
     USER: UserKeys {
         /// Password, or SCRAM-SHA-256 verifier, or md5 hash.
         "password" => password: Maybe(Hidden);
+        /// Further passwords that are right, here and at servers, while the password is being changed; a line each in a file.
+        "other_passwords" => other_passwords: Maybe(HiddenList);
     }
 }
 
@@ -257,6 +272,10 @@ pub struct DatabaseKeys {
     pub dbname: Option<String>,
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub password_command: Option<Vec<String>>,
+    pub password_ttl: Option<Duration>,
+    pub passfile: Option<PathBuf>,
+    pub require_auth: Option<RequireAuth>,
     pub max_servers: Option<Option<u32>>,
     pub allow_md5: Option<bool>,
     pub allow_cleartext: Option<bool>,
@@ -269,6 +288,7 @@ pub struct DatabaseKeys {
 #[derive(Clone, Debug, Default)]
 pub struct UserKeys {
     pub password: Option<Secret>,
+    pub other_passwords: Option<Vec<Secret>>,
 }
 
 const POOL_MODES: &[(&str, Mode)] =

@@ -481,9 +481,70 @@ proptest::proptest! {
             let text = format!("{key} = {}", quote(&value));
             let (settings, problems) = source::toml::read(Path::new("any"), &text);
             let mut draft = Draft::of(vec![settings]);
-            if let Err(report) = build::build(&mut draft, problems) {
+            if let Err(report) = build::build(&mut draft, problems, None) {
                 let _ = report.to_string();
             }
         }
     }
+}
+
+#[test]
+fn where_passwords_for_servers_come_from() {
+    let text = "\
+[databases.rds]
+url = 'postgres://app@rds/app?require_auth=password&passfile=/url/pgpass'
+password_command = ['token', '--fresh']
+password_ttl = '5m'
+[databases.other]
+url = 'postgres://app@other/app?require_auth=md5'
+require_auth = '!none'
+allow_md5 = true
+[users.app]
+password = 'new'
+other_passwords = ['old', 'older']
+";
+    let plan = sources().toml(text).env("HOME", "/home/x").plan();
+    let upstream = |name: &str| &plan.databases.named[name].upstream;
+    let command = upstream("rds").password_command.as_ref().unwrap();
+    assert_eq!(
+        (&*command.words, command.ttl),
+        (&["token".into(), "--fresh".into()][..], Duration::from_secs(300))
+    );
+    assert_eq!(upstream("rds").passfile.as_deref(), Some(Path::new("/url/pgpass")));
+    assert_eq!(upstream("other").passfile.as_deref(), Some(Path::new("/home/x/.pgpass")));
+    let allowed = |name: &str| {
+        let allowed = upstream(name).allowed;
+        [allowed.scram, allowed.md5, allowed.cleartext, allowed.none]
+    };
+    assert_eq!(allowed("rds"), [false, false, true, false]);
+    assert_eq!(allowed("other"), [true, true, false, false], "the key counts more than the URL");
+    let known: Vec<_> = plan.users.of("app").map(Secret::expose).collect();
+    assert_eq!(known, ["new", "old", "older"]);
+
+    let by_environment = sources().url(URL).env("PGWEIR_DATABASES__A__PASSWORD_COMMAND", "vault  read x");
+    let by_environment =
+        by_environment.env("PGPASSFILE", "/p").env("PGWEIR_USERS__U__OTHER_PASSWORDS", "a b\nc,d");
+    let plan = by_environment.env("PGWEIR_USERS__U__PASSWORD", "x").plan();
+    let upstream = &plan.databases.named["a"].upstream;
+    assert_eq!(upstream.password_command.as_ref().unwrap().words, ["vault", "read", "x"]);
+    assert_eq!(upstream.passfile.as_deref(), Some(Path::new("/p")));
+    assert_eq!(plan.users.of("u").map(Secret::expose).collect::<Vec<_>>(), ["x", "a b", "c,d"]);
+}
+
+#[test]
+fn passwords_that_cannot_be_meant() {
+    let report = |text: &str| sources().url(URL).toml(text).report();
+    for (text, expected) in [
+        ("[databases.a]\npassword = 'x'\npassword_command = ['y']", "can't both be given"),
+        ("[databases.a]\npassword_command = []", "must name a program"),
+        ("[databases.a]\npassword_command = 'y'", "expected a list such as"),
+        ("[databases.a]\nrequire_auth = 'scram'", "did you mean \"scram-sha-256\"?"),
+        ("[users.a]\nother_passwords = ['x']", "give that, too"),
+        ("[users.a]\npassword = 'SCRAM-SHA-256$x'\nother_passwords = ['x']", "have to be plain ones"),
+    ] {
+        let report = report(text);
+        assert!(report.contains(expected), "{report}");
+    }
+    let report = report("[users.a]\npassword = ''\nother_passwords = ['hunter2', '']");
+    assert!(!report.contains("hunter2"), "{report}");
 }

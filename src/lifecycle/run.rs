@@ -150,7 +150,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         rules,
         registry: Registry::default(),
         databases: databases(plan, certificates),
-        passwords: plan.users.secrets.clone(),
+        passwords: plan.users.clone(),
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),

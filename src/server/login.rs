@@ -63,13 +63,8 @@ fn startup_parameters<'a>(target: &Target<'a>) -> Vec<(&'a str, String)> {
             None => settings.push((name, value.clone())),
         }
     }
-    let database = upstream.database.as_deref().unwrap_or(target.database);
-    let identity = [("user", user(target).to_owned()), ("database", database.to_owned())];
+    let identity = [("user", target.user().to_owned()), ("database", target.database().to_owned())];
     identity.into_iter().chain(settings).collect()
-}
-
-fn user<'a>(target: &Target<'a>) -> &'a str {
-    target.upstream.user.as_deref().unwrap_or(target.user)
 }
 
 /// From the startup packet to AuthenticationOk; gives the minor version agreed on.
@@ -79,13 +74,11 @@ async fn authenticate(
     end_point: Option<&[u8]>,
     deriver: &Deriver,
 ) -> Result<u16, ConnectError> {
-    let password = target.password.or(target.upstream.password.as_ref());
-    let allowed = target.upstream.allowed;
+    let password = target.password;
     let account = Account {
-        user: user(target),
+        user: target.user(),
         password,
-        md5: allowed.md5,
-        cleartext: allowed.cleartext,
+        allowed: target.upstream.allowed,
         channel_binding: target.upstream.channel_binding,
         end_point,
     };

@@ -10,11 +10,11 @@ use tokio::time::{Instant, timeout_at};
 use super::ask::AskError;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
+use super::credentials::{Credentials, Round};
 use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
 use super::lend::Backend;
 use super::upstream::Upstream;
-use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
 use crate::catalog::queries::BASELINE;
 use crate::net::tls::outbound::Outbound;
@@ -33,7 +33,7 @@ pub struct Source {
     pub tls: Option<Arc<Outbound>>,
     pub database: String,
     pub user: String,
-    pub password: Option<Secret>,
+    pub credentials: Credentials,
     pub connect_timeout: Duration,
     /// Prepared statements kept on one server.
     pub statements: u32,
@@ -48,11 +48,14 @@ impl Source {
     /// # Errors
     /// As the pool's health wants to know it; no backend exists then.
     pub async fn open(&self, profile: &Profile) -> Result<Box<Connection>, OpenError> {
+        let mut round = self.credentials.round().await;
+        // A command for a password has a time of its own.
+        round.next().await.map_err(|error| open_error(&error.into()))?;
         let deadline = Instant::now() + self.connect_timeout;
         let mut known = self.known.beginning(profile.id);
         // Twice, if defaults were changed since the profile's clients logged in.
         loop {
-            let mut connection = self.connect(profile, known.as_ref(), deadline).await?;
+            let mut connection = self.connect(profile, known.as_ref(), &mut round, deadline).await?;
             let begun = match self.shared.limits.track_state {
                 true => timeout_at(deadline, self.begun(&mut connection, known.take())).await,
                 false => Ok(Ok(Begun::Right(Beginning::default()))),
@@ -76,26 +79,39 @@ impl Source {
         }
     }
 
+    /// Logs in with the first password that the server takes.
     async fn connect(
         &self,
         profile: &Profile,
         known: Option<&Beginning>,
+        round: &mut Round<'_>,
         deadline: Instant,
     ) -> Result<Box<Connection>, OpenError> {
         let parameters = profile.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let amended = known.iter().flat_map(|known| known.amended.iter().cloned());
         let parameters: Vec<(String, String)> = parameters.chain(amended).collect();
-        let target = Target {
-            upstream: &self.upstream,
-            database: &self.database,
-            user: &self.user,
-            password: self.password.as_ref(),
-            profile: &parameters,
-            minor: 0,
-            tls: self.tls.as_deref(),
-        };
-        let established = self.connector.connect(&target, deadline).await;
-        established.map(|it| Box::new(self.connection(it))).map_err(|error| open_error(&error))
+        loop {
+            let target = Target {
+                upstream: &self.upstream,
+                database: &self.database,
+                user: &self.user,
+                password: round.password(),
+                passfile: Some(round.passfile()),
+                profile: &parameters,
+                minor: 0,
+                tls: self.tls.as_deref(),
+            };
+            match self.connector.connect(&target, deadline).await {
+                Ok(established) => {
+                    round.was_right();
+                    return Ok(Box::new(self.connection(established)));
+                }
+                Err(error) if error.is_about_the_password() && round.has_more() => {
+                    round.next().await.map_err(|error| open_error(&error.into()))?;
+                }
+                Err(error) => return Err(open_error(&error)),
+            }
+        }
     }
 
     fn connection(&self, established: Established) -> Connection {
@@ -171,6 +187,7 @@ fn open_error(error: &ConnectError) -> OpenError {
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
         | ConnectError::Unfit
+        | ConnectError::Password(_)
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
         ConnectError::Tls(EncryptError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {

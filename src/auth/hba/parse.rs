@@ -1,11 +1,11 @@
-//! From the fields of a line to the rule that they mean.
+//! Origin the fields of a line to the rule that they mean.
 
 use super::error::{HbaError, Wrong};
 use super::file::Line;
 use super::ident::{Maps, only};
 use super::name::{Database, User};
 use super::network::Network;
-use super::rule::{ClientCert, From, Rule};
+use super::rule::{ClientCert, Origin, Rule};
 use super::token::{Field, Token};
 use crate::auth::users::Method;
 
@@ -58,8 +58,8 @@ fn read(line: &Line, maps: &Maps) -> Result<Rule, Wrong> {
     let databases = names(rest.next(), "database", Database::read)?;
     let users = names(rest.next(), "user", User::read)?;
     let from = match connection {
-        Connection::Local => From::Local,
-        Connection::Host(tls) => From::Host { tls, network: network(&mut rest)? },
+        Connection::Local => Origin::Local,
+        Connection::Host(tls) => Origin::Host { tls, network: network(&mut rest)? },
     };
     let method = method(only(rest.next(), "method")?, connection)?;
     let client_cert = if method == Method::Cert { ClientCert::VerifyFull } else { ClientCert::NotAsked };

@@ -10,7 +10,7 @@ use crate::auth::users::Method;
 #[derive(Clone, Debug)]
 pub struct Rule {
     pub(super) place: Place,
-    pub(super) from: From,
+    pub(super) from: Origin,
     pub(super) databases: Vec<Database>,
     pub(super) users: Vec<User>,
     pub(super) method: Method,
@@ -21,7 +21,7 @@ pub struct Rule {
 
 /// The connections that a rule is about.
 #[derive(Clone, Debug)]
-pub(super) enum From {
+pub(super) enum Origin {
     /// `local`: Unix sockets.
     Local,
     /// `host`, `hostssl`, `hostnossl`.
@@ -53,7 +53,7 @@ impl Rule {
     }
 
     pub fn needs_tls(&self) -> bool {
-        matches!(self.from, From::Host { tls: Some(true), .. })
+        matches!(self.from, Origin::Host { tls: Some(true), .. })
     }
 
     pub(super) fn fits(&self, visitor: &Visitor<'_>) -> bool {
@@ -63,7 +63,7 @@ impl Rule {
     }
 }
 
-impl From {
+impl Origin {
     fn fits(&self, line: &Line<'_>) -> bool {
         match (self, line) {
             (Self::Local, Line::Unix) => true,
@@ -92,8 +92,8 @@ impl Rule {
             client_cert: named,
             map: None,
         };
-        let local = (method != Method::Cert).then(|| rule(From::Local));
-        let host = (method != Method::Peer).then(|| rule(From::Host { tls, network: None }));
+        let local = (method != Method::Cert).then(|| rule(Origin::Local));
+        let host = (method != Method::Peer).then(|| rule(Origin::Host { tls, network: None }));
         local.into_iter().chain(host).collect()
     }
 }

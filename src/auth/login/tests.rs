@@ -1,6 +1,6 @@
 //! Logins of clients by each method.
 
-use super::super::respond::{Account as Us, ChannelBinding, Reply, Responder};
+use super::super::respond::{Account as Us, AllowedMethods, ChannelBinding, Reply, Responder};
 use super::super::secret::Secret;
 use super::super::users::Users;
 use super::*;
@@ -29,7 +29,7 @@ impl Door {
 
 fn roster(method: Method, secrets: &[(&str, &str)]) -> Door {
     let secrets = secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    Door { roster: Roster::new(&Users { secrets }, [3; 32]).unwrap(), method }
+    Door { roster: Roster::new(&Users { secrets, ..Users::default() }, [3; 32]).unwrap(), method }
 }
 
 fn verifier(password: &str) -> String {
@@ -54,8 +54,7 @@ fn log_in(roster: &Door, user: &str, password: &str) -> Seen {
     let us = Us {
         user,
         password: Some(&secret),
-        md5: true,
-        cleartext: true,
+        allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
         channel_binding: ChannelBinding::Prefer,
         end_point: None,
     };
@@ -152,7 +151,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
             let roster = roster(method, &[("ann", secret)]);
             let underived: Vec<_> = roster.underived().collect();
             for (user, derivation) in underived {
-                roster.derived(user, &derivation.run());
+                roster.derived(user, &derivation, &derivation.run());
             }
             let known = log_in(&roster, "ann", "wrong");
             let unknown = log_in(&roster, "bob", "wrong");
@@ -187,6 +186,26 @@ fn f113_a_password_is_derived_once() {
 }
 
 #[test]
+fn any_of_several_passwords_is_right() {
+    let secrets = [("ann".to_owned(), Secret::new("new"))].into();
+    let others = [("ann".to_owned(), vec![Secret::new("old"), Secret::new("older")])].into();
+    let users = Users { secrets, others };
+    for method in [Method::Cleartext, Method::Md5, Method::ScramSha256] {
+        for derived_ahead in [false, true] {
+            let door = Door { roster: Roster::new(&users, [3; 32]).unwrap(), method };
+            let underived: Vec<_> = door.underived().filter(|_| derived_ahead).collect();
+            for (user, derivation) in underived {
+                door.derived(user, &derivation, &derivation.run());
+            }
+            for (password, right) in [("older", true), ("new", true), ("old", true), ("newer", false)] {
+                let expected = if right { Ok(method) } else { failed("ann") };
+                assert_eq!(log_in(&door, "ann", password).end, expected, "{method:?} {password}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_empty_secret_opens_nothing() {
     for method in [Method::Cleartext, Method::Md5, Method::ScramSha256] {
         assert_eq!(log_in(&roster(method, &[("ann", "")]), "ann", "").end, failed("ann"));
@@ -196,7 +215,7 @@ fn an_empty_secret_opens_nothing() {
 #[test]
 fn a_malformed_verifier_is_named() {
     let secrets = [("ann".to_owned(), Secret::new("SCRAM-SHA-256$4096:x"))].into();
-    let users = Users { secrets };
+    let users = Users { secrets, ..Users::default() };
     let error = Roster::new(&users, [0; 32]).err().unwrap();
     assert_eq!(error.to_string(), "the SCRAM verifier of user \"ann\" is malformed");
 }

@@ -8,7 +8,8 @@ const SEED: Seed = [4; 18];
 
 fn responder(password: Option<&Secret>, md5: bool, cleartext: bool) -> Responder<'_> {
     let (channel_binding, end_point) = (ChannelBinding::Prefer, None);
-    Responder::new(Account { user: "ann", password, md5, cleartext, channel_binding, end_point }, SEED)
+    let allowed = AllowedMethods { md5, cleartext, ..AllowedMethods::default() };
+    Responder::new(Account { user: "ann", password, allowed, channel_binding, end_point }, SEED)
 }
 
 #[test]
@@ -50,8 +51,7 @@ fn required_channel_binding_takes_nothing_less() {
         let account = Account {
             user: "ann",
             password: Some(&secret),
-            md5: true,
-            cleartext: true,
+            allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
             channel_binding,
             end_point,
         };

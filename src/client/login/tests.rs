@@ -15,7 +15,7 @@ use crate::wire::sqlstate::SqlState;
 
 fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
     let secrets = HashMap::from([("ann".to_owned(), Secret::new("secret"))]);
-    let roster = Roster::new(&Users { secrets }, [1; 32]).unwrap();
+    let roster = Roster::new(&Users { secrets, ..Users::default() }, [1; 32]).unwrap();
     let (roster, deriver) = (Arc::new(roster), Arc::new(Deriver::new(1)));
     let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
     Arc::new(Rules { admission, roster, deriver, timeout, tls: None, counters: Arc::default() })

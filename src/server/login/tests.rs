@@ -11,7 +11,16 @@ fn upstream() -> Upstream {
 }
 
 fn target(upstream: &Upstream) -> Target<'_> {
-    Target { upstream, database: "shop", user: "ann", password: None, profile: &[], minor: 0, tls: None }
+    Target {
+        upstream,
+        database: "shop",
+        user: "ann",
+        password: None,
+        passfile: None,
+        profile: &[],
+        minor: 0,
+        tls: None,
+    }
 }
 
 fn message(tag: u8, body: &[u8]) -> Vec<u8> {
