@@ -66,7 +66,8 @@ pub(super) fn build(
 fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
     let key = |name| Key::new(Scope::Process, name);
     let given = ["auth.hba_file", "auth.hba", "auth.ident_file", "auth.ident"].map(key);
-    let place = given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or(key("auth.method"));
+    let place =
+        given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or_else(|| key("auth.method"));
     let mut refuse = |reason: String| problems.push(Problem::new(&draft.origin(&place), &place, reason));
     if plan.auth.has_rules() && draft.origins.contains_key(&key("auth.method")) {
         refuse("auth.method says it for everybody, rules for each: give one of them".to_owned());
@@ -164,7 +165,7 @@ fn databases(
             Default::default()
         });
         let mut database = database(name, keys, hosts, pool, tls);
-        database.upstream.passfile = database.upstream.passfile.or(passfile.map(Path::to_owned));
+        database.upstream.passfile = database.upstream.passfile.or_else(|| passfile.map(Path::to_owned));
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),

@@ -68,10 +68,10 @@ impl<'a> Target<'a> {
     /// The same, with the password that there is for this host.
     fn at(&self, host: &Host) -> Self {
         let password = self.password.or(self.upstream.password.as_ref());
-        Self { password: password.or_else(|| self.from_passfile(host)), ..*self }
+        Self { password: password.or_else(|| self.of_passfile(host)), ..*self }
     }
 
-    fn from_passfile(&self, host: &Host) -> Option<&'a Secret> {
+    fn of_passfile(&self, host: &Host) -> Option<&'a Secret> {
         let name = host.name();
         let local = DEFAULT_SOCKETS.contains(&&*name).then_some("localhost");
         let names: Vec<_> = [&*name].into_iter().chain(local).collect();

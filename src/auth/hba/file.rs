@@ -66,7 +66,7 @@ impl Reader<'_> {
             return Err(failed(Wrong::TooDeep(MAX_DEPTH)));
         }
         let text = self.files.read(path).map_err(|error| failed(error.into()))?;
-        self.text(&name, path.parent().unwrap_or(Path::new("")), &text, depth)
+        self.text(&name, path.parent().unwrap_or_else(|| Path::new("")), &text, depth)
     }
 
     /// `folder`: where relative names start.
