@@ -72,7 +72,7 @@ fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
     if plan.auth.has_rules() && draft.origins.contains_key(&key("auth.method")) {
         refuse("auth.method says it for everybody, rules for each: give one of them".to_owned());
     }
-    if let Err(error) = plan.auth.rules(plan.client_tls.ca_file.is_some()) {
+    if let Err(error) = plan.auth.rules(plan.client_tls.verifies_clients()) {
         refuse(error.to_string());
     }
 }
@@ -349,6 +349,7 @@ fn warnings(plan: &Plan) -> Vec<String> {
         warnings.push(told.to_owned());
     }
     warnings.extend(tls::warning(plan));
+    warnings.extend(tls::warning_of_cleartext(plan));
     warnings
 }
 

@@ -532,6 +532,19 @@ other_passwords = ['old', 'older']
 }
 
 #[test]
+fn a_clear_password_to_whoever_is_between_is_a_warning() {
+    let warnings = |url: &str| sources().url(url).toml("").plan().warnings;
+    let told = warnings("postgres://a:b@db/x?sslmode=require&require_auth=password");
+    assert_eq!(
+        told[1],
+        "the servers of \"*\" may ask for the password in clear text, and so may anyone between"
+    );
+    assert_eq!(warnings("postgres://a:b@db/x?sslmode=require").len(), 1);
+    assert!(warnings("postgres://a:b@db/x?require_auth=password").is_empty());
+    assert!(warnings("postgres://a:b@localhost/x?require_auth=password").is_empty());
+}
+
+#[test]
 fn passwords_that_cannot_be_meant() {
     let report = |text: &str| sources().url(URL).toml(text).report();
     for (text, expected) in [

@@ -124,7 +124,13 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
         );
         let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
         let (admission, counters) = (house.rules.admission.clone(), house.counters.clone());
-        tokio::spawn(rules::watch(plan.auth.clone(), has_client_ca(&plan), admission, counters, hangup));
+        tokio::spawn(rules::watch(
+            plan.auth.clone(),
+            plan.client_tls.verifies_clients(),
+            admission,
+            counters,
+            hangup,
+        ));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
@@ -137,7 +143,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
     let rules = Rules {
-        admission: Arc::new(Admission::new(plan.auth.rules(has_client_ca(plan))?)),
+        admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         deriver: deriver.clone(),
         timeout: plan.deadlines.login,
@@ -169,11 +175,6 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         catalogs: Catalogs::default(),
         hasher: RandomState::new(),
     })
-}
-
-/// Whether clients' certificates can be verified.
-fn has_client_ca(plan: &Plan) -> bool {
-    plan.client_tls.ca_file.is_some() && plan.client_tls.cert_file.is_some()
 }
 
 /// A panic ends one client and its server, by the drop of its lease; it is counted and told in the log.

@@ -5,6 +5,8 @@ use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::wire::fault::Fault;
 
@@ -353,4 +355,29 @@ fn one_method_for_everybody() {
         [Trust, Cleartext, Md5, ScramSha256, Cert, Peer].map(host),
         [false, true, true, true, true, false]
     );
+}
+
+proptest! {
+    /// Words that mean something, in any order, and characters that do.
+    #[test]
+    fn any_text_is_read_or_refused(
+        words in prop::collection::vec(
+            prop_oneof![
+                "[ \t\n,\"#\\\\@/+=]{1,2}",
+                prop::sample::select(vec![
+                    "local", "host", "hostssl", "all", "sameuser", "10.0.0.0/8", "::1", "255.0.0.0", "md5", "peer",
+                    "cert", "map=m", "clientcert=verify-full", "include", "include_dir", "/^a(b)", "\\1", " ",
+                ]).prop_map(str::to_owned),
+            ],
+            0..40,
+        ),
+    ) {
+        let text = words.concat();
+        let files = shelf(&[("x", "host all all all md5")]);
+        if let Ok(hba) = Hba::read(Text::Inline("auth.hba", &text), None, Allowed::default(), &files) {
+            let _ = verdict(&hba, tcp("10.0.0.1", false, "shop", "ann"), None);
+        }
+        let rules = Text::Inline("auth.hba", "local all all peer");
+        let _ = Hba::read(rules, Some(Text::Inline("auth.ident", &text)), Allowed::default(), &files);
+    }
 }

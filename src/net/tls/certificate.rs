@@ -97,3 +97,36 @@ fn pss_hash(algorithm: &AlgorithmIdentifierOwned) -> Option<u16> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rcgen::string::PrintableString;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
+
+    use super::*;
+
+    fn named(attributes: &[(DnType, DnValue)]) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in attributes {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Subject::of(certificate.der()).common_name
+    }
+
+    #[test]
+    fn f111_a_common_name_is_a_text_without_nul() {
+        let utf8 = |text: &str| DnValue::Utf8String(text.to_owned());
+        let printable = DnValue::PrintableString(PrintableString::try_from("app").unwrap());
+        let company = (DnType::OrganizationName, utf8("x"));
+        assert_eq!(
+            named(&[company.clone(), (DnType::CommonName, utf8("\u{e4}pp"))]).as_deref(),
+            Some("\u{e4}pp")
+        );
+        assert_eq!(named(&[(DnType::CommonName, printable)]).as_deref(), Some("app"));
+        assert_eq!(named(&[(DnType::CommonName, utf8("postgres\0.example.com"))]), None);
+        assert_eq!(named(&[company]), None);
+        assert_eq!(Subject::of(&CertificateDer::from(&b"nonsense"[..])).common_name, None);
+    }
+}

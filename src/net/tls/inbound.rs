@@ -53,6 +53,13 @@ pub struct Settings {
     pub crl_file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Whether a certificate that a client shows says who it is.
+    pub fn verifies_clients(&self) -> bool {
+        self.cert_file.is_some() && self.ca_file.is_some()
+    }
+}
+
 /// Serves TLS by these settings. Shared by all logins.
 pub struct Inbound {
     settings: Settings,
