@@ -44,6 +44,23 @@ fn file(name: &str, text: &str) -> (tempfile::TempDir, String) {
 }
 
 #[test]
+fn auth_sql_prints_a_script_for_the_role_that_asks() {
+    let granted = |arguments: &[&str], variables| {
+        let run = pgweir(&[&["auth-sql"], arguments].concat(), variables).ends(0);
+        run.line("GRANT EXECUTE").last().unwrap().to_string()
+    };
+    assert_eq!(granted(&["--role", "asker"], &[]), "\"asker\";");
+    assert_eq!(granted(&[URL], &[]), "\"app\";");
+    assert_eq!(granted(&[], &[("DATABASE_URL", URL)]), "\"app\";");
+    assert_eq!(granted(&[URL], &[("PGWEIR_AUTH__USER", "u\"x")]), "\"u\"\"x\";");
+    pgweir(&["auth-sql"], &[]).ends(2);
+    pgweir(&["auth-sql", "--role", ""], &[]).ends(2);
+    let off = pgweir(&["auth-sql", URL], &[("PGWEIR_AUTH__QUERY", "off")]).ends(2);
+    assert!(off.err.contains("--role"), "{}", off.err);
+    assert!(pgweir(&["--help"], &[]).out.contains("auth-sql"));
+}
+
+#[test]
 fn help_and_version() {
     let version = pgweir(&["--version"], &[]).ends(0);
     assert_eq!(version.out, format!("pgweir {}\n", env!("CARGO_PKG_VERSION")));
@@ -131,7 +148,10 @@ fn check_shows_each_value_with_its_source() {
     assert_eq!(run.line("listen ")[2..], ["[\"[::1]:1\",", "\"unix:/run\"]", "#", "flag", "--listen"]);
     assert_eq!(run.line("databases.\"*\".url ")[2], "\"postgres://app:***@db:5433/shop\"");
     assert!(run.out.contains("# [databases.\"My App\"]: upper-casing would bend this name"), "{run:?}");
-    assert!(run.out.contains("# Users that can log in: \"app\"\n"), "{run:?}");
+    assert!(
+        run.out.contains("# Users that can log in: \"app\", those that the database knows (auth.query)\n"),
+        "{run:?}"
+    );
     assert!(run.out.contains("# DATABASE_URL is not used"), "{run:?}");
     assert!(!run.out.contains("hunter2"), "{run:?}");
 }

@@ -19,6 +19,7 @@ fn examples() -> Vec<Fault> {
         Fault::UnsupportedProtocol { major: 2, minor: 0 },
         Fault::Unsupported("replication"),
         Fault::LoginFailed { user: "app".to_owned() },
+        Fault::UsersUnknown,
         Fault::RefusedByRule("TLS is required"),
         Fault::NoRule {
             whom: "host \"10.0.0.1\", user \"app\", database \"shop\", no encryption".to_owned(),

@@ -25,6 +25,7 @@ use pgweir::net::options::TcpOptions;
 use pgweir::net::stream::Stream;
 use pgweir::server::connect::{ConnectError, Connector, Established, Target};
 use pgweir::server::derive::Deriver;
+use pgweir::server::lookup::Lookups;
 use pgweir::server::upstream::{AllowedMethods, Host, Upstream};
 use pgweir::wire::fault::Fault;
 use pgweir::wire::startup::{CancelKey, Startup};
@@ -139,6 +140,7 @@ fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret
         user,
         password,
         passfile: None,
+        keyring: None,
         profile: &[],
         minor: 0,
         tls: None,
@@ -299,7 +301,16 @@ async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let deriver = Arc::new(Deriver::new(1));
     let timeout = Duration::from_secs(30);
     let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
-    let rules = Rules { admission, roster, deriver, timeout, tls: None, counters: Arc::default() };
+    let rules = Rules {
+        admission,
+        roster,
+        lookups: Lookups::default(),
+        keyring: Arc::default(),
+        deriver,
+        timeout,
+        tls: None,
+        counters: Arc::default(),
+    };
     let rules = Arc::new(rules);
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };
     let mut listener = Listener::bind(&[address], TcpOptions::default()).await.unwrap();

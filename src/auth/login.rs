@@ -10,6 +10,8 @@
 //!
 //! Unknown users take the same way to the same refusal (see [`super::roster`]).
 
+use super::keyring::Proven;
+use super::lookup::Answer;
 use super::md5::Md5Hash;
 use super::roster::{Account, Entry, Password, Roster, same};
 use super::scram::server::{Channel, Proof, Server};
@@ -49,21 +51,26 @@ pub enum Turn<'r> {
         pending: Pending<'r>,
     },
     /// Logged in. `message` is to be sent before AuthenticationOk; it may be empty.
+    ///
+    /// `proven` is what servers can be logged in to with as this user, if the login gave something of that kind.
     Admitted {
         message: Vec<u8>,
         authenticated: Authenticated,
+        proven: Option<Proven>,
     },
     Refused(Fault),
 }
 
 impl Roster {
     /// Begins the login of `user`, whose name came with the startup packet, by the method that the rules demand
-    /// ([`super::hba`], which has seen to all that is no password). `seed` is random, and new each time.
-    /// `end_point` is the hash of the certificate that the client saw; with it, channel binding is offered.
+    /// ([`super::hba`], which has seen to all that is no password). `said` is what the database said of them, if it was
+    /// asked ([`Roster::needs_lookup`]). `seed` is random, and new each time. `end_point` is the hash of the certificate
+    /// that the client saw; with it, channel binding is offered.
     pub fn login<'r>(
         &'r self,
         user: &'r str,
         method: Method,
+        said: Option<Answer>,
         seed: Seed,
         end_point: Option<&'r [u8]>,
     ) -> Turn<'r> {
@@ -73,9 +80,9 @@ impl Roster {
             Turn::Ask { message, question: Question { account, awaits } }
         };
         let account = match method {
-            Method::Trust | Method::Cert | Method::Peer => return admitted(user, method, Vec::new()),
+            Method::Trust | Method::Cert | Method::Peer => return admitted(user, method, Vec::new(), None),
             Method::Reject => return refused(user),
-            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user, method),
+            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user, method, said),
         };
         match (method, account.entry()) {
             (Method::Cleartext, _) => ask(account, Authentication::CleartextPassword, Awaits::Cleartext),
@@ -135,11 +142,11 @@ fn cleartext<'r>(account: Account<'r>, password: &[u8]) -> Turn<'r> {
     match account.entry() {
         Entry::Plain { passwords, .. } => {
             let right = any(passwords, |right| same(password, right.secret.expose().as_bytes()));
-            verdict(&account, right, Method::Cleartext)
+            verdict(&account, right, Method::Cleartext, None)
         }
         Entry::Md5(hash) => {
             let right = hash.matches(&Md5Hash::new(password, account.user));
-            verdict(&account, right, Method::Cleartext)
+            verdict(&account, right, Method::Cleartext, Some(Proven::Md5(hash.clone())))
         }
         Entry::Scram(verifier) => {
             let derivation = Derivation::new(password, verifier.salting.clone());
@@ -149,14 +156,15 @@ fn cleartext<'r>(account: Account<'r>, password: &[u8]) -> Turn<'r> {
 }
 
 fn md5<'r>(account: Account<'r>, salt: [u8; 4], answer: &[u8]) -> Turn<'r> {
-    let right = match account.entry() {
-        Entry::Plain { passwords, .. } => any(passwords, |password| {
-            Md5Hash::new(password.secret.expose().as_bytes(), account.user).accepts(salt, answer)
-        }),
-        Entry::Md5(hash) => hash.accepts(salt, answer),
-        Entry::Scram(_) => false,
+    let (right, proven) = match account.entry() {
+        Entry::Plain { passwords, .. } => {
+            let hash = |password: &Password| Md5Hash::new(password.secret.expose().as_bytes(), account.user);
+            (any(passwords, |password| hash(password).accepts(salt, answer)), None)
+        }
+        Entry::Md5(hash) => (hash.accepts(salt, answer), Some(Proven::Md5(hash.clone()))),
+        Entry::Scram(_) => (false, None),
     };
-    verdict(&account, right, Method::Md5)
+    verdict(&account, right, Method::Md5, proven)
 }
 
 fn channel(chosen: Mechanism, end_point: Option<&[u8]>) -> Result<Channel<'_>, Fault> {
@@ -204,7 +212,14 @@ fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
         Some(verified) if account.is_real() => {
             let mut message = Vec::new();
             Authentication::SaslFinal(verified.server_final.as_bytes()).write(&mut message);
-            admitted(account.user, Method::ScramSha256, message)
+            // The salt of a plain password is our own: no server has it.
+            let proven = match account.entry() {
+                Entry::Scram(verifier) => {
+                    Some(Proven::Scram { salting: verifier.salting.clone(), keys: verified.keys })
+                }
+                Entry::Plain { .. } | Entry::Md5(_) => None,
+            };
+            admitted(account.user, Method::ScramSha256, message, proven)
         }
         _ => refused(account.user),
     }
@@ -226,7 +241,10 @@ impl<'r> Pending<'r> {
                 entry.derived(&derivation, keys);
                 sasl_response(account, proof)
             }
-            (None, Entry::Scram(verifier)) => verdict(&account, verifier.matches(keys), Method::Cleartext),
+            (None, Entry::Scram(verifier)) => {
+                let proven = Proven::Scram { salting: verifier.salting.clone(), keys: keys.clone() };
+                verdict(&account, verifier.matches(keys), Method::Cleartext, Some(proven))
+            }
             (None, Entry::Plain { .. } | Entry::Md5(_)) => refused(account.user),
         }
     }
@@ -237,16 +255,16 @@ fn any(passwords: &[Password], is_right: impl Fn(&Password) -> bool) -> bool {
     passwords.iter().fold(false, |right, password| is_right(password) | right)
 }
 
-fn verdict<'r>(account: &Account<'r>, right: bool, method: Method) -> Turn<'r> {
+fn verdict<'r>(account: &Account<'r>, right: bool, method: Method, proven: Option<Proven>) -> Turn<'r> {
     if right && account.is_real() {
-        admitted(account.user, method, Vec::new())
+        admitted(account.user, method, Vec::new(), proven)
     } else {
         refused(account.user)
     }
 }
 
-fn admitted<'r>(user: &str, method: Method, message: Vec<u8>) -> Turn<'r> {
-    Turn::Admitted { message, authenticated: Authenticated { user: user.to_owned(), method } }
+fn admitted<'r>(user: &str, method: Method, message: Vec<u8>, proven: Option<Proven>) -> Turn<'r> {
+    Turn::Admitted { message, authenticated: Authenticated { user: user.to_owned(), method }, proven }
 }
 
 fn refused<'r>(user: &str) -> Turn<'r> {

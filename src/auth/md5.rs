@@ -42,6 +42,12 @@ impl Md5Hash {
     }
 }
 
+impl std::fmt::Debug for Md5Hash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
 fn hex(parts: &[&[u8]]) -> [u8; 32] {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     let digest = parts.iter().fold(Md5::new(), |md5, part| md5.chain_update(part)).finalize();

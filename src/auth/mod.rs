@@ -9,8 +9,11 @@
 #![deny(clippy::disallowed_methods)]
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
+pub mod answers;
 pub mod hba;
+pub mod keyring;
 pub mod login;
+pub mod lookup;
 pub mod md5;
 mod mock;
 pub mod passfile;

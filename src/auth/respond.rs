@@ -6,6 +6,7 @@
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::keyring::Keyring;
 use super::md5::Md5Hash;
 use super::scram::client::{Answered, Challenge, Client};
 use super::scram::{Binding, Keys, Salting, ScramError, Seed};
@@ -17,6 +18,8 @@ use crate::wire::authentication::{self as wire, Authentication, Mechanism};
 pub struct Account<'a> {
     pub user: &'a str,
     pub password: Option<&'a Secret>,
+    /// Without a password, what the user themselves has proved may do ([`super::keyring`]).
+    pub keyring: Option<&'a Keyring>,
     pub allowed: AllowedMethods,
     pub channel_binding: ChannelBinding,
     /// The hash of the server's certificate, where there is one to bind to.
@@ -90,6 +93,11 @@ pub enum Refusal {
     NotAllowed(&'static str),
     #[error("the server asks for a password and none is configured")]
     NoPassword,
+    /// No client of this user has proved itself by the verifier that the server has now.
+    #[error(
+        "log in again: the server asks for a password, and this user has not proved the present one to pgweir"
+    )]
+    NotProven,
     #[error("the server asks for an authentication method that is not supported ({0})")]
     Unsupported(i32),
     #[error("the server offers no SASL mechanism that is supported")]
@@ -130,12 +138,14 @@ impl<'a> Responder<'a> {
             }
             (State::Start(_), Authentication::Md5Password { salt }) => {
                 allow(self.account.allowed.md5, "an MD5 response")?;
-                let hash = Md5Hash::new(self.password()?.expose().as_bytes(), self.account.user);
+                let hash = self.hash()?;
                 self.send_password(&hash.response(salt))
             }
             (State::Start(seed), Authentication::Sasl { scram_sha_256, plus }) => {
                 allow(self.account.allowed.scram, "SCRAM")?;
-                self.password()?;
+                if self.account.keyring.is_none() {
+                    self.password()?;
+                }
                 let (mechanism, binding) = self.choose(scram_sha_256, plus)?;
                 let client = Client::start(&seed, binding);
                 let mut out = Vec::new();
@@ -189,6 +199,14 @@ impl<'a> Responder<'a> {
 
     fn password(&self) -> Result<&'a Secret, Refusal> {
         self.account.password.ok_or(Refusal::NoPassword)
+    }
+
+    fn hash(&self) -> Result<Md5Hash, Refusal> {
+        match (self.account.password, self.account.keyring) {
+            (Some(password), _) => Ok(Md5Hash::new(password.expose().as_bytes(), self.account.user)),
+            (None, Some(keyring)) => keyring.md5(self.account.user).ok_or(Refusal::NotProven),
+            (None, None) => Err(Refusal::NoPassword),
+        }
     }
 
     fn send_password(&mut self, password: &str) -> Result<Reply, Refusal> {

@@ -1,14 +1,16 @@
 //! The users that may log in, made ready for it.
 //!
-//! A name that isn't known gets a made-up entry of the kind that most users have: the same questions, the same
-//! work, the same answer. Keep all users of one kind, and no guess tells which names exist.
+//! Those that are not configured may be known to the database ([`super::lookup`]). A name that isn't known at all gets
+//! a made-up entry of the kind that most users have: the same questions, the same work, the same answer. Keep all users
+//! of one kind, and no guess tells which names exist.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 
+use super::lookup::{Answer, LookedUp, Usual};
 use super::md5::Md5Hash;
 use super::mock::Mock;
 use super::scram::{DEFAULT_ITERATIONS, Derivation, Key, Keys, Salting, Verifier, sha256};
@@ -20,9 +22,8 @@ pub struct Roster {
     entries: HashMap<String, Entry>,
     mock: Mock,
     /// What most users have, for those that we don't know; and most of those who can do SCRAM.
-    usual: Kind,
-    usual_scram: Kind,
-    usual_iterations: u32,
+    usual: Usual,
+    usual_scram: Usual,
 }
 
 /// A configured secret that begins like a verifier but isn't one.
@@ -40,7 +41,7 @@ pub(super) enum Kind {
     Scram,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) enum Entry {
     /// Any of them is right; there are several while one is being changed.
     Plain {
@@ -52,7 +53,7 @@ pub(super) enum Entry {
 }
 
 /// A plain password. Its verifier is derived when it is first needed, or by [`Roster::underived`] before.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct Password {
     pub(super) secret: Secret,
     verifier: OnceLock<Verifier>,
@@ -90,29 +91,47 @@ impl Roster {
         let usual_scram = most_common(kinds().filter(|kind| *kind != Kind::Md5)).unwrap_or(Kind::Scram);
         let usual = most_common(kinds()).unwrap_or(Kind::Plain);
         let usual_iterations = most_common(entries.values().filter_map(Entry::iterations));
+        let iterations = usual_iterations.unwrap_or(DEFAULT_ITERATIONS);
         Ok(Self {
-            usual,
-            usual_scram,
+            usual: Usual { kind: usual, iterations },
+            usual_scram: Usual { kind: usual_scram, iterations },
             entries,
             mock,
-            usual_iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS),
         })
     }
 
-    /// The user's entry, or one that is made up.
-    pub(super) fn find<'r>(&'r self, user: &'r str, method: Method) -> Account<'r> {
-        // SCRAM can't be done with an MD5 hash.
-        let can = |entry: &&Entry| method != Method::ScramSha256 || entry.kind() != Kind::Md5;
-        match self.entries.get(user).filter(can) {
-            Some(entry) => Account { user, entry: Holding::Real(entry) },
-            None => Account { user, entry: Holding::MadeUp(Box::new(self.made_up(user, method))) },
-        }
+    /// Whether the database has to be asked for this user: who isn't configured has to prove something to log in.
+    pub fn needs_lookup(&self, user: &str, method: Method) -> bool {
+        let proves = matches!(method, Method::Cleartext | Method::Md5 | Method::ScramSha256);
+        proves && self.configured(user, method).is_none()
     }
 
-    fn made_up(&self, user: &str, method: Method) -> Entry {
-        let salting = self.mock.salting(user, self.usual_iterations);
+    fn configured(&self, user: &str, method: Method) -> Option<&Entry> {
+        self.entries.get(user).filter(|entry| is_of_use(entry.kind(), method))
+    }
+
+    /// The user's entry; without one, what the database knows, or one that is made up.
+    pub(super) fn find<'r>(&'r self, user: &'r str, method: Method, said: Option<Answer>) -> Account<'r> {
         let usual = if method == Method::ScramSha256 { self.usual_scram } else { self.usual };
-        match usual {
+        let entry = match (self.configured(user, method), said) {
+            (Some(entry), _) => Holding::Real(entry),
+            (None, None) => Holding::MadeUp(Box::new(self.made_up(user, usual))),
+            (None, Some(said)) => {
+                let said = said.filtered(|kind| is_of_use(kind, method));
+                // Made up for those who are known, too: the clock would tell them apart.
+                let made_up = Box::new(self.made_up(user, said.like()));
+                match said {
+                    Answer::Known(found) => Holding::LookedUp(found),
+                    Answer::Unknown { .. } => Holding::MadeUp(made_up),
+                }
+            }
+        };
+        Account { user, entry }
+    }
+
+    fn made_up(&self, user: &str, like: Usual) -> Entry {
+        let salting = self.mock.salting(user, like.iterations);
+        match like.kind {
             Kind::Plain => {
                 let verifier = self.mock.verifier(user, salting.clone()).into();
                 let password = Password { secret: self.mock.password(user), verifier };
@@ -155,7 +174,7 @@ impl Entry {
         })
     }
 
-    fn kind(&self) -> Kind {
+    pub(super) fn kind(&self) -> Kind {
         match self {
             Self::Plain { .. } => Kind::Plain,
             Self::Md5(_) => Kind::Md5,
@@ -163,7 +182,7 @@ impl Entry {
         }
     }
 
-    fn iterations(&self) -> Option<u32> {
+    pub(super) fn iterations(&self) -> Option<u32> {
         match self {
             Self::Plain { salting, .. } | Self::Scram(Verifier { salting, .. }) => Some(salting.iterations),
             Self::Md5(_) => None,
@@ -191,6 +210,11 @@ impl Entry {
     }
 }
 
+/// SCRAM can't be done with an MD5 hash.
+fn is_of_use(kind: Kind, method: Method) -> bool {
+    method != Method::ScramSha256 || kind != Kind::Md5
+}
+
 /// Someone who wants to log in, with what we know of them.
 pub(super) struct Account<'r> {
     pub(super) user: &'r str,
@@ -199,6 +223,7 @@ pub(super) struct Account<'r> {
 
 enum Holding<'r> {
     Real(&'r Entry),
+    LookedUp(Arc<LookedUp>),
     MadeUp(Box<Entry>),
 }
 
@@ -206,13 +231,14 @@ impl Account<'_> {
     pub(super) fn entry(&self) -> &Entry {
         match &self.entry {
             Holding::Real(entry) => entry,
+            Holding::LookedUp(found) => &found.entry,
             Holding::MadeUp(entry) => entry,
         }
     }
 
     /// A made-up user doesn't get in, whatever they know.
     pub(super) fn is_real(&self) -> bool {
-        matches!(self.entry, Holding::Real(_))
+        !matches!(self.entry, Holding::MadeUp(_))
     }
 }
 
@@ -221,7 +247,7 @@ pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     sha256(a).ct_eq(&sha256(b)).into()
 }
 
-fn most_common<T: Copy + Ord + std::hash::Hash>(values: impl Iterator<Item = T>) -> Option<T> {
+pub(super) fn most_common<T: Copy + Ord + std::hash::Hash>(values: impl Iterator<Item = T>) -> Option<T> {
     let mut counts: HashMap<T, usize> = HashMap::new();
     for value in values {
         let count = counts.entry(value).or_default();

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::md5::Md5Hash;
+use super::scram::Verifier;
 use super::secret::Secret;
 
 /// How clients prove who they are.
@@ -30,8 +32,15 @@ pub struct Users {
 }
 
 impl Users {
-    /// All that is known of a user's passwords.
-    pub fn of(&self, user: &str) -> impl Iterator<Item = &Secret> {
-        self.secrets.get(user).into_iter().chain(self.others.get(user).into_iter().flatten())
+    /// The passwords with which servers can be logged in to as this user: a verifier or a hash isn't what they ask for.
+    pub fn passwords(&self, user: &str) -> impl Iterator<Item = &Secret> {
+        let known = self.secrets.get(user).into_iter().chain(self.others.get(user).into_iter().flatten());
+        known.filter(|secret| is_password(secret))
     }
+}
+
+/// Whether it is a password itself, and not something made from one.
+pub fn is_password(secret: &Secret) -> bool {
+    let text = secret.expose();
+    !text.starts_with(Verifier::PREFIX) && Md5Hash::parse(text).is_none()
 }

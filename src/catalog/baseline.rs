@@ -8,6 +8,8 @@ use std::collections::HashMap;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
     values: HashMap<Box<str>, Box<str>, foldhash::fast::RandomState>,
+    /// Whether a custom setting that was reset counts as another thing than one that was never heard of.
+    exact: bool,
 }
 
 impl Baseline {
@@ -20,6 +22,11 @@ impl Baseline {
         baseline
     }
 
+    /// Sessions that know a custom setting are told from those that don't.
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
     /// The value of a setting after `RESET`; `None` if it isn't known.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| &**value)
@@ -28,11 +35,21 @@ impl Baseline {
     /// Whether a session in which `name` has this value has changed it. `None` is a custom setting that the
     /// session never heard of; one that it did hear of reads as empty after a `RESET`.
     pub fn overridden_by(&self, name: &str, value: Option<&str>) -> bool {
-        let value = value.unwrap_or_default();
-        match self.value(name) {
-            Some(baseline) => baseline != value,
-            None => !value.is_empty(),
+        match (self.value(name), value) {
+            (Some(baseline), value) => baseline != value.unwrap_or_default(),
+            (None, Some(value)) => !value.is_empty() || self.is_for_good(name),
+            (None, None) => false,
         }
+    }
+
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether it matters that a session which has heard of this setting can't forget it: `current_setting(name, true)`
+    /// is never NULL again there, not even after `DISCARD ALL`.
+    pub fn is_for_good(&self, name: &str) -> bool {
+        self.exact && name.contains('.') && self.value(name).is_none()
     }
 
     /// The startup parameters that give a session which would begin with `other` the values of this one, as far as
@@ -68,6 +85,10 @@ mod tests {
         assert!(!baseline.overridden_by("app.tenant", None));
         assert!(!baseline.overridden_by("app.tenant", Some("")));
         assert!(baseline.overridden_by("app.tenant", Some("a")));
+        let exact = baseline.clone().exact();
+        assert!(!exact.overridden_by("app.tenant", None) && exact.is_for_good("app.tenant"));
+        assert!(exact.overridden_by("app.tenant", Some("")));
+        assert!(!exact.overridden_by("unix_socket_group", Some("")) && !exact.is_for_good("work_mem"));
         assert!(baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.overridden_by("datestyle", Some("ISO, DMY")));

@@ -9,6 +9,7 @@ mod epoch;
 mod lexicon;
 pub mod queries;
 mod routines;
+pub mod users;
 
 pub use baseline::Baseline;
 pub use epoch::{DefaultsEpoch, DefaultsWatch, Epochs};

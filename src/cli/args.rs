@@ -38,12 +38,23 @@ pub(super) enum Command {
         #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
         file: PathBuf,
     },
+    /// Print the SQL by which pgweir may look up users that its configuration doesn't name; for a superuser to run
+    AuthSql(AuthSqlOptions),
     /// Ask the HTTP endpoint of the pgweir that runs here whether it is alive; exit code 0 or 1
     Healthcheck(Options),
     /// Print the completions for a shell
     Completions { shell: Shell },
     /// Print the manual page
     Man,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct AuthSqlOptions {
+    /// The role that will ask; else the one that the configuration says: auth.user, or the URL's user
+    #[arg(long, value_name = "ROLE")]
+    pub(super) role: Option<String>,
+    #[command(flatten)]
+    pub(super) options: Options,
 }
 
 #[derive(Debug, ClapArgs)]

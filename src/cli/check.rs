@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use crate::auth::users::Method;
 use crate::config::layer::Draft;
 use crate::config::{Environment, Plan};
 
@@ -42,10 +43,11 @@ fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
     }
     let mut users: Vec<_> = plan.users.secrets.keys().map(|name| format!("{name:?}")).collect();
     users.sort();
-    text += &format!(
-        "\n# Users that can log in: {}\n",
-        if users.is_empty() { "all".to_owned() } else { users.join(", ") }
-    );
+    let trusts = plan.auth.method == Method::Trust && !plan.auth.has_rules();
+    let looks_up = plan.databases.iter().any(|database| database.lookup.is_some());
+    users.extend((looks_up && !trusts).then(|| "those that the database knows (auth.query)".to_owned()));
+    text +=
+        &format!("\n# Users that can log in: {}\n", if trusts { "all".to_owned() } else { users.join(", ") });
     for name in draft.bent_names() {
         text += &format!(
             "# [{name}]: upper-casing would bend this name, so its keys can't be given by environment\n"

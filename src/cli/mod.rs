@@ -4,6 +4,7 @@
 //! are handed in; the rooms below never see either.
 
 mod args;
+mod auth_sql;
 mod check;
 mod demo;
 mod healthcheck;
@@ -50,6 +51,7 @@ pub fn main(
         },
         Some(Command::Check(options)) => check::check(options, environment),
         Some(Command::Demo(options)) => demo::demo(&options),
+        Some(Command::AuthSql(options)) => auth_sql::auth_sql(options, environment),
         Some(Command::Import { file }) => import::import(&file),
         Some(Command::Healthcheck(options)) => healthcheck::healthcheck(options, environment),
         Some(Command::Completions { shell }) => {

@@ -20,6 +20,7 @@ use crate::pool::key::{Label, Profile, Wish};
 use crate::server::cancel;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
+use crate::session::server::NOBODY;
 use crate::session::settings::Settings;
 use crate::session::settle::startup_overrides;
 use crate::wire::fault::Fault;
@@ -124,6 +125,9 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
     let home = house
         .home(&startup.database, guest.authenticated.user())
         .ok_or_else(|| Fault::UnknownDatabase(startup.database.clone()))?;
+    if guest.has_new_key {
+        house.pools.forgive(guest.authenticated.user());
+    }
     let parameters = startup.profile.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let mut profile = home.pool.profile(parameters.clone());
     if home.known.params(profile.id).is_some() && home.known.take_due() {
@@ -162,6 +166,10 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
         .map_err(|refusal| super::queue::fault(home, refusal))?;
     // It may be as another client left it.
+    if !lease.can_become(home.shared.settings.plain(), NOBODY) {
+        let lost = || Fault::ReplayFailed("a server was lost".to_owned());
+        lease = lease.reopen().await.ok_or_else(lost)?;
+    }
     if let Err(error) = lease.restore(home.shared.settings.plain()).await {
         lease.close();
         return Err(Fault::ReplayFailed(error.to_string()));

@@ -12,7 +12,9 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::{self, Hello, Stop, Wish};
 use super::admission::Admission;
+use crate::auth::keyring::Keyring;
 use crate::auth::login::{Authenticated, Turn};
+use crate::auth::lookup::Answer;
 use crate::auth::roster::Roster;
 use crate::auth::scram::Seed;
 use crate::auth::users::Method;
@@ -21,6 +23,7 @@ use crate::net::stream::{Peer, Stream};
 use crate::net::tls::Subject;
 use crate::net::tls::inbound::{Accepted, Inbound};
 use crate::server::derive::Deriver;
+use crate::server::lookup::Lookups;
 use crate::wire::authentication::Authentication;
 use crate::wire::error;
 use crate::wire::fault::{Fault, Phase};
@@ -38,6 +41,10 @@ const MAX_DROPPED: usize = 64 << 10;
 pub struct Rules {
     pub admission: Arc<Admission>,
     pub roster: Arc<Roster>,
+    /// For users who aren't in the roster.
+    pub lookups: Lookups,
+    /// Keeps what users prove.
+    pub keyring: Arc<Keyring>,
     pub deriver: Arc<Deriver>,
     /// From accept to authenticated.
     pub timeout: Duration,
@@ -62,11 +69,21 @@ pub struct Guest {
     pub stream: Stream,
     pub authenticated: Authenticated,
     pub startup: Startup,
+    /// Servers may be logged in to now as this user, which perhaps they could not before.
+    pub has_new_key: bool,
     /// To be sent before anything else, in the same write: it saves the client a wake-up.
     owed: Vec<u8>,
 }
 
 impl Rules {
+    /// What the database says of a user who isn't configured.
+    async fn said_of(&self, user: &str, method: Method, database: &str) -> Result<Option<Answer>, Fault> {
+        match self.lookups.of(database).filter(|_| self.roster.needs_lookup(user, method)) {
+            Some(window) => window.find(user, database).await.map(Some).map_err(|_| Fault::UsersUnknown),
+            None => Ok(None),
+        }
+    }
+
     /// Makes the keys of plain passwords, so that no login has to wait for them. May take a while.
     pub async fn derive_ahead(&self) {
         if !self.admission.asks_for(Method::ScramSha256) {
@@ -119,8 +136,8 @@ enum Heard {
 async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<Heard, Fault> {
     let outcome = timeout_at(deadline, outcome(&mut caller, rules)).await;
     match (outcome.unwrap_or(Err(Stop::Fault(Fault::LoginTimeout(rules.timeout)))), caller.stream) {
-        (Ok(Outcome::LoggedIn(startup, authenticated)), stream) => {
-            let guest = Guest { stream, authenticated, startup, owed: caller.owed };
+        (Ok(Outcome::LoggedIn(startup, Admitted { authenticated, has_new_key })), stream) => {
+            let guest = Guest { stream, authenticated, startup, has_new_key, owed: caller.owed };
             Ok(Heard::Arrived(Arrival::Session(Box::new(guest))))
         }
         (Ok(Outcome::Cancel(key)), stream) => Ok(Heard::Arrived(Arrival::Cancel(key, stream))),
@@ -161,8 +178,13 @@ async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: I
     }
 }
 
+struct Admitted {
+    authenticated: Authenticated,
+    has_new_key: bool,
+}
+
 enum Outcome {
-    LoggedIn(Startup, Authenticated),
+    LoggedIn(Startup, Admitted),
     Cancel(CancelKey),
     Tls(Hello),
 }
@@ -183,22 +205,23 @@ async fn outcome(caller: &mut Caller, rules: &Rules) -> Result<Outcome, Stop> {
         startup::write_negotiation(owed, startup.minor, negotiation);
     }
     let method = rules.admission.method(stream, subject.as_ref(), &startup).await?;
-    let authenticated =
-        authenticate(stream, owed, &startup.user, method, end_point.as_deref(), rules).await?;
-    Ok(Outcome::LoggedIn(startup, authenticated))
+    let admitted = authenticate(stream, owed, &startup, method, end_point.as_deref(), rules).await?;
+    Ok(Outcome::LoggedIn(startup, admitted))
 }
 
 async fn authenticate(
     stream: &mut Stream,
     owed: &mut Vec<u8>,
-    user: &str,
+    startup: &Startup,
     method: Method,
     end_point: Option<&[u8]>,
     rules: &Rules,
-) -> Result<Authenticated, Stop> {
+) -> Result<Admitted, Stop> {
+    let Startup { user, database, .. } = startup;
+    let said = rules.said_of(user, method, database).await?;
     let mut seed = Seed::default();
     getrandom::fill(&mut seed).map_err(|_| Fault::Internal)?;
-    let mut turn = rules.roster.login(user, method, seed, end_point);
+    let mut turn = rules.roster.login(user, method, said.clone(), seed, end_point);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -209,9 +232,15 @@ async fn authenticate(
                 question.answer(&answer)
             }
             Turn::Derive { derivation, pending } => pending.derived(&rules.deriver.run(derivation).await),
-            Turn::Admitted { message, authenticated } => {
+            Turn::Admitted { message, authenticated, proven } => {
                 owed.extend(message);
-                return Ok(authenticated);
+                let has_new_key = proven.is_some_and(|proven| rules.keyring.keep(user, proven));
+                let refusal = match &said {
+                    Some(Answer::Known(found)) => found.refusal(database),
+                    _ => None,
+                };
+                return refusal
+                    .map_or(Ok(Admitted { authenticated, has_new_key }), |fault| Err(fault.into()));
             }
             Turn::Refused(fault) => return Err(fault.into()),
         }

@@ -30,7 +30,9 @@ pub(super) enum Prepared {
 impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
-        let wish = Wish { profile: self.profile.id, label: Label(self.state.settings.id), home: self.last };
+        let settings = &self.state.settings;
+        let label = Label { settings: settings.id, names: settings.names };
+        let wish = Wish { profile: self.profile.id, label, home: self.last };
         let mut checkout = self.home.pool.checkout(wish);
         poll_fn(|cx| self.poll_checkout(cx, &mut checkout)).await
     }
@@ -81,6 +83,7 @@ impl Client {
         }
         let there = lease.ledger.settings.as_ref();
         self.subscription.is_none()
+            && !lease.hides_names_from(self.card.pid)
             && there.is_some_and(|there| there.id == self.state.settings.id)
             && lease.ledger.params.same_as(&self.state.told)
     }
@@ -88,6 +91,12 @@ impl Client {
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
     /// listens. A server that can't be made so is not used. `Err`: nor would another one do.
     pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Prepared, Fault> {
+        if !lease.can_become(&self.state.settings, self.card.pid) {
+            match lease.reopen().await {
+                Some(fresh) => lease = fresh,
+                None => return Ok(Prepared::Lost),
+            }
+        }
         if self.restore_ahead(&mut lease) {
             return Ok(Prepared::Ready(lease));
         }
@@ -105,7 +114,8 @@ impl Client {
 
     /// Lets the request follow the replay without waiting, where all else is as the client left it.
     fn restore_ahead(&mut self, lease: &mut Lease) -> bool {
-        if self.speaks_otherwise || self.subscription.is_some() {
+        let is_another = lease.hides_names_from(self.card.pid);
+        if self.speaks_otherwise || self.subscription.is_some() || is_another {
             return false;
         }
         let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
@@ -114,6 +124,9 @@ impl Client {
 
     async fn restore(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         let settings = &self.state.settings;
+        if lease.hides_names_from(self.card.pid) {
+            lease.reset_all(&self.home.shared.settings).await?;
+        }
         if self.speaks_otherwise {
             let mut held: Vec<_> =
                 self.state.statements.in_other_dialects(settings.dialect).cloned().collect();

@@ -1,12 +1,12 @@
 //! From the draft to the plan: what keys mean together, and whether they may stand together.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::auth::respond::ChannelBinding;
-use crate::auth::scram::Verifier;
 use crate::auth::secret::Secret;
-use crate::auth::users::{Method, Users};
+use crate::auth::users::{Method, Users, is_password};
 use crate::net::tls::outbound::{self, is_loopback};
 use crate::pool::settings::PoolSettings;
 use crate::server::upstream::{AllowedMethods, Host, PasswordCommand, Upstream};
@@ -14,7 +14,7 @@ use crate::server::upstream::{AllowedMethods, Host, PasswordCommand, Upstream};
 use super::address::{Listen, TcpAddress};
 use super::keys::{DatabaseKeys, Key, Scope};
 use super::layer::Draft;
-use super::plan::{Database, Databases, Plan};
+use super::plan::{Database, Databases, Lookup, Plan};
 use super::report::{Problem, Report};
 use super::source::url;
 use super::tls::{self, ServerTls};
@@ -30,7 +30,7 @@ const PASSWORD_TTL: Duration = Duration::from_secs(600);
 const NO_UPSTREAM: &str = "no upstream: give a URL (pgweir postgres://user:password@host:5432/name), or set \
                            PGWEIR_UPSTREAM or DATABASE_URL, or write [databases.NAME] in a file for --config";
 const NO_USER: &str = "no client could log in: give the upstream URL a user and a password, or add [users.NAME] with \
-                       a password, or set auth.method = \"trust\"";
+                       a password, or auth.user to look users up, or set auth.method = \"trust\"";
 
 /// The plan that `draft` means. `problems`: what the sources found wrong already.
 /// `passfile`: where libpq would look for passwords.
@@ -48,12 +48,12 @@ pub(super) fn build(
         problems.push(Problem::new(&draft.origin(&key), "tls.client", reason));
     }
     check_auth(draft, &plan, &mut problems);
-    plan.databases = databases(draft, &plan.listen, passfile.as_deref(), &mut problems);
+    plan.databases = databases(draft, &plan, passfile.as_deref(), &mut problems);
     // What is missing can be told only once all that is there was understood.
     if problems.is_empty() {
         if plan.databases.iter().next().is_none() {
             problems.push(Problem::general(NO_UPSTREAM));
-        } else if plan.users.secrets.is_empty() && plan.auth.needs_passwords() {
+        } else if nobody_can_log_in(&plan) {
             problems.push(Problem::general(NO_USER));
         }
     }
@@ -77,6 +77,11 @@ fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
     }
 }
 
+fn nobody_can_log_in(plan: &Plan) -> bool {
+    let looks_up = plan.databases.iter().any(|database| database.lookup.is_some());
+    plan.users.secrets.is_empty() && plan.auth.needs_passwords() && !looks_up
+}
+
 /// Configured users, and the users of URLs. Two URLs may not differ about one user.
 fn users(draft: &Draft, problems: &mut Vec<Problem>) -> Users {
     let Users { mut secrets, mut others } = Users::default();
@@ -87,7 +92,7 @@ fn users(draft: &Draft, problems: &mut Vec<Problem>) -> Users {
             secrets.insert(name.clone(), secret.clone());
         }
         let further = user.other_passwords.clone().unwrap_or_default();
-        if !further.is_empty() && !user.password.iter().chain(&further).all(is_plain) {
+        if !further.is_empty() && !user.password.iter().chain(&further).all(is_password) {
             let reason =
                 "several passwords have to be plain ones: a verifier or hash can't stand beside others";
             let key = key("other_passwords");
@@ -125,12 +130,7 @@ fn users(draft: &Draft, problems: &mut Vec<Problem>) -> Users {
     Users { secrets, others }
 }
 
-fn databases(
-    draft: &Draft,
-    listen: &[Listen],
-    passfile: Option<&Path>,
-    problems: &mut Vec<Problem>,
-) -> Databases {
+fn databases(draft: &Draft, plan: &Plan, passfile: Option<&Path>, problems: &mut Vec<Problem>) -> Databases {
     let mut databases = Databases::default();
     for (name, keys) in &draft.databases {
         let scope = Scope::Database(name.clone());
@@ -156,7 +156,7 @@ fn databases(
             let reason = format!("no host: give url or host in [databases.{}]", super::keys::toml_key(name));
             problems.push(Problem::new(&draft.origin(&place), &place, reason));
         }
-        if let Some(own) = listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
+        if let Some(own) = plan.listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
             problems.push(Problem::new(&draft.origin(&place), &place, loop_reason(own)));
         }
         let tls = server_tls(keys, &draft.process.server_tls);
@@ -166,6 +166,7 @@ fn databases(
         });
         let mut database = database(name, keys, hosts, pool, tls);
         database.upstream.passfile = database.upstream.passfile.or_else(|| passfile.map(Path::to_owned));
+        database.lookup = lookup(keys, &draft.process, &database, &plan.users.secrets);
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),
@@ -191,6 +192,7 @@ fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) ->
         keys.passfile = keys.passfile.or_else(|| wildcard.passfile.clone());
         keys.require_auth = keys.require_auth.or_else(|| wildcard.require_auth.clone());
         keys.tls = keys.tls.over(&wildcard.tls);
+        keys.lookup = keys.lookup.over(&wildcard.lookup);
         keys.allow_md5 = keys.allow_md5.or(wildcard.allow_md5);
         keys.allow_cleartext = keys.allow_cleartext.or(wildcard.allow_cleartext);
         for (name, value) in &wildcard.parameters {
@@ -240,7 +242,37 @@ fn database(
     };
     let exact = (name != WILDCARD).then(|| name.to_owned());
     let probe = upstream.database.clone().or(named).or(exact);
-    Database { name: name.to_owned(), upstream, pool, max_servers: keys.max_servers.flatten(), probe }
+    Database {
+        name: name.to_owned(),
+        upstream,
+        pool,
+        max_servers: keys.max_servers.flatten(),
+        lookup: None,
+        probe,
+    }
+}
+
+/// Who may look users up: `auth.user`, or else the one whose servers these are, or else the one in the URL.
+fn lookup(
+    keys: &DatabaseKeys,
+    process: &Plan,
+    database: &Database,
+    secrets: &HashMap<String, Secret>,
+) -> Option<Lookup> {
+    let lookup = keys.lookup.clone().over(&process.lookup);
+    let query = match lookup.query {
+        Some(None) => return None,
+        Some(own) => own,
+        None => None,
+    };
+    let known = |user: &String| secrets.get(user).filter(|secret| is_password(secret)).cloned();
+    let of_servers = || Some((keys.user.clone()?, keys.password.clone()));
+    let of_url = || keys.url.as_ref().and_then(|url| Some((url.user.clone()?, Some(url.password.clone()?))));
+    let (user, password) =
+        lookup.user.map(|user| (user, lookup.password)).or_else(of_servers).or_else(of_url)?;
+    let password = password.or_else(|| known(&user));
+    let dbname = lookup.dbname.or_else(|| database.probe.clone()).unwrap_or_else(|| "postgres".to_owned());
+    Some(Lookup { user, password, dbname, query })
 }
 
 /// `require_auth` beside the URL counts more than the one in it.
@@ -351,10 +383,6 @@ fn warnings(plan: &Plan) -> Vec<String> {
     warnings.extend(tls::warning(plan));
     warnings.extend(tls::warning_of_cleartext(plan));
     warnings
-}
-
-fn is_plain(secret: &Secret) -> bool {
-    !is_md5(secret) && !secret.expose().starts_with(Verifier::PREFIX)
 }
 
 fn is_md5(secret: &Secret) -> bool {

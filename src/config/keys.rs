@@ -17,7 +17,7 @@ pub(super) use super::key::{names, toml_key};
 use super::address::{Addresses, Tcp};
 use super::auth::METHODS;
 use super::measure::{Bytes, Span};
-use super::plan::{LogFormat, Plan};
+use super::plan::{LogFormat, LookupKeys, Plan};
 use super::require_auth::{Methods, RequireAuth};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
@@ -88,6 +88,8 @@ rows! {
         "limits.max_servers_per_database" => totals.per_database: OrOff(MANY);
         /// Servers over the pools of one user.
         "limits.max_servers_per_user" => totals.per_user: OrOff(MANY);
+        /// Pinned servers beyond the sizes of their pools, over all pools.
+        "limits.pinned_servers" => totals.pinned: OrOff(Count { min: 0, max: u32::MAX });
         /// Largest message that must be read whole, such as Parse; a larger one is refused with 54000.
         "limits.statement_size" => client_limits.statement_size: Bytes { min: 1 << 10, max: 1u32 << 30 };
         /// Memory for the prepared statements of one client.
@@ -124,6 +126,14 @@ rows! {
         "auth.allow_remote_trust" => auth.allow_remote_trust: Flag;
         /// Whether clients on other machines may be asked for a password in clear text without TLS.
         "auth.allow_remote_cleartext" => auth.allow_remote_cleartext: Flag;
+        /// User who looks up users that aren't configured; else each database's own user, else its URL's.
+        "auth.user" => lookup.user: Maybe(Text);
+        /// Password of that user; else the one in [users].
+        "auth.password" => lookup.password: Maybe(Hidden);
+        /// Query that gives name and password of user $1; not set: what `pgweir auth-sql` installs, or pg_authid itself.
+        "auth.query" => lookup.query: Maybe(OrOff(Text));
+        /// Database in which it runs; else each database's own, for "*" the one in its URL.
+        "auth.dbname" => lookup.dbname: Maybe(Text);
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
         "tls.client.mode" => client_tls.mode: Maybe(Word(CLIENT_MODES));
         /// Certificate (PEM, with its chain) that clients see; a new one is noticed within 30 s, or at SIGHUP.
@@ -150,7 +160,8 @@ rows! {
     POOL: PoolSettings {
         /// When a server goes back to the pool.
         "mode" => mode: Word(POOL_MODES);
-        /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
+        /// Whether a client's session state follows it from server to server. "strict": no server is seen to know a custom
+        /// setting (app.x) that its client never used. "off": nothing follows but the protocol's prepared statements.
         "session_state" => session_state: Word(SESSION_STATES);
         /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
         /// so, goes on if a client of the pool is seen to ask, and stops if none does.
@@ -163,7 +174,8 @@ rows! {
         "reserve_size" => reserve_size: Count { min: 0, max: 100_000 };
         /// How long the oldest client waits before the reserve is used.
         "reserve_after" => reserve_after: ANY;
-        /// Servers beyond size that may be pinned to clients by session state that can't follow them.
+        /// Servers beyond size that may be pinned to clients by session state that can't follow them; limits.pinned_servers
+        /// bounds them over all pools.
         "pinned_servers" => pinned_servers: Count { min: 0, max: 100_000 };
         /// Longest wait for a server; then 57P03.
         "queue_timeout" => queue_timeout: SOME_TIME;
@@ -226,6 +238,14 @@ rows! {
         "password_ttl" => password_ttl: Maybe(ANY);
         /// Where passwords are looked for that are nowhere else; not set: PGPASSFILE, or else ~/.pgpass.
         "passfile" => passfile: Maybe(File);
+        /// User who looks up users that aren't configured.
+        "auth.user" => lookup.user: Maybe(Text);
+        /// Password of that user.
+        "auth.password" => lookup.password: Maybe(Hidden);
+        /// Query that gives name and password of user $1.
+        "auth.query" => lookup.query: Maybe(OrOff(Text));
+        /// Database in which it runs.
+        "auth.dbname" => lookup.dbname: Maybe(Text);
         /// Servers over all pools of this database.
         "max_servers" => max_servers: Maybe(OrOff(MANY));
         /// Login methods that servers may ask of us, as libpq's require_auth; counts more than allow_md5 and allow_cleartext.
@@ -276,6 +296,7 @@ pub struct DatabaseKeys {
     pub password_ttl: Option<Duration>,
     pub passfile: Option<PathBuf>,
     pub require_auth: Option<RequireAuth>,
+    pub lookup: LookupKeys,
     pub max_servers: Option<Option<u32>>,
     pub allow_md5: Option<bool>,
     pub allow_cleartext: Option<bool>,

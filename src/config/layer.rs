@@ -84,6 +84,7 @@ fn in_order(mut layer: Vec<Setting>) -> Vec<Setting> {
 
 fn forget_place(database: &mut DatabaseKeys) {
     *database = DatabaseKeys {
+        lookup: database.lookup.clone(),
         max_servers: database.max_servers,
         allow_md5: database.allow_md5,
         allow_cleartext: database.allow_cleartext,

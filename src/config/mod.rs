@@ -31,7 +31,7 @@ pub mod value;
 use std::path::{Path, PathBuf};
 
 pub use address::{Listen, TcpAddress};
-pub use plan::{Database, Databases, Http, Log, LogFormat, Plan};
+pub use plan::{Database, Databases, Http, Log, LogFormat, Lookup, Plan};
 pub use report::Report;
 pub use shutdown::Shutdown;
 pub use source::environment::Environment;

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use crate::auth::secret::Secret;
 use crate::auth::users::Users;
 use crate::client::deadline::Deadlines;
 use crate::client::limits::ClientLimits;
@@ -33,6 +34,8 @@ pub struct Plan {
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
     pub auth: Auth,
+    /// How other users are looked up where a database says nothing else (already merged into each [`Database`]).
+    pub lookup: LookupKeys,
     pub client_tls: inbound::Settings,
     /// What databases have where they say nothing else (already merged into each [`Upstream`]).
     pub server_tls: ServerTls,
@@ -60,8 +63,42 @@ pub struct Database {
     pub pool: PoolSettings,
     /// Servers over all pools of this database; `None`: [`Totals::per_database`] counts.
     pub max_servers: Option<u32>,
+    /// How users that aren't configured are looked up; `None`: they aren't.
+    pub lookup: Option<Lookup>,
     /// Where the upstream can be tried before any client has asked: the database that it names, if it names one.
     pub probe: Option<String>,
+}
+
+/// What is typed about looking up users, under `auth.` of the process or of a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LookupKeys {
+    pub user: Option<String>,
+    pub password: Option<Secret>,
+    /// `Some(None)`: nobody is looked up.
+    pub query: Option<Option<String>>,
+    pub dbname: Option<String>,
+}
+
+impl LookupKeys {
+    /// What these keys leave out, the `weaker` ones say.
+    pub(super) fn over(self, weaker: &Self) -> Self {
+        let (user, password) = match self.user {
+            Some(user) => (Some(user), self.password),
+            None => (weaker.user.clone(), self.password.or_else(|| weaker.password.clone())),
+        };
+        let query = self.query.or_else(|| weaker.query.clone());
+        Self { user, password, query, dbname: self.dbname.or_else(|| weaker.dbname.clone()) }
+    }
+}
+
+/// Where and as whom users are looked up, at a database's upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lookup {
+    pub user: String,
+    pub password: Option<Secret>,
+    pub dbname: String,
+    /// `None`: pgweir's own.
+    pub query: Option<String>,
 }
 
 /// The databases by name, and one for all other names.
@@ -109,6 +146,7 @@ impl Default for Plan {
             catalog_check: Some(Duration::from_secs(30)),
             users: Users::default(),
             auth: Auth::default(),
+            lookup: LookupKeys::default(),
             client_tls: inbound::Settings::default(),
             server_tls: ServerTls::default(),
             shutdown: Shutdown::default(),

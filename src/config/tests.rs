@@ -177,6 +177,44 @@ fn a_database_without_a_place_is_where_the_wildcard_is() {
 }
 
 #[test]
+fn users_are_looked_up_as_who_may_log_in_there() {
+    let lookup = |toml: &str, name: &str| {
+        let plan = sources().toml(toml).plan();
+        let lookup = plan.databases.find(name).unwrap().lookup.clone();
+        lookup.map(|it| {
+            format!(
+                "{}:{} {} {}",
+                it.user,
+                it.password.map_or_else(|| "-".into(), |p| p.expose().to_owned()),
+                it.dbname,
+                it.query.unwrap_or_else(|| "ours".into())
+            )
+        })
+    };
+    let url = format!("databases.'*'.url = '{URL}'\n");
+    let asked = |more: &str, name: &str| lookup(&format!("{url}{more}"), name);
+    assert_eq!(asked("", "any").as_deref(), Some("app:secret shop ours"));
+    assert_eq!(asked("auth.query = 'off'", "any"), None);
+    assert_eq!(asked("auth.user = 'u'", "any").as_deref(), Some("u:- shop ours"));
+    assert_eq!(asked("auth.user = 'u'\n[users.u]\npassword = 'x'", "any").as_deref(), Some("u:x shop ours"));
+    let verifier = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$JJk8yJkJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJI=:JJk8yJkJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJI=";
+    let listed = format!("auth.user = 'u'\n[users.u]\npassword = '{verifier}'");
+    assert_eq!(asked(&listed, "any").as_deref(), Some("u:- shop ours"));
+    assert_eq!(asked("auth.dbname = 'd'\nauth.query = 'q'", "any").as_deref(), Some("app:secret d q"));
+    assert_eq!(
+        asked("databases.'*'.user = 'f'\ndatabases.'*'.password = 'p'", "any").as_deref(),
+        Some("f:p shop ours")
+    );
+    assert_eq!(asked("[databases.own]\nauth.query = 'q'", "own").as_deref(), Some("app:secret own q"));
+    assert_eq!(
+        asked("auth.query = 'off'\n[databases.own]\nauth.query = 'q'", "own").as_deref(),
+        Some("app:secret own q")
+    );
+    let host = "auth.user = 'u'\nauth.password = 'p'\n[databases.'*']\nhost = 'db'";
+    assert_eq!(lookup(host, "any").as_deref(), Some("u:p postgres ours"));
+}
+
+#[test]
 fn the_urls_connect_timeout_counts_unless_the_database_has_its_own() {
     let timeout = |keys: &str| {
         let url = "url = 'postgres://u:p@h/x?connect_timeout=3'";
@@ -518,7 +556,7 @@ other_passwords = ['old', 'older']
     };
     assert_eq!(allowed("rds"), [false, false, true, false]);
     assert_eq!(allowed("other"), [true, true, false, false], "the key counts more than the URL");
-    let known: Vec<_> = plan.users.of("app").map(Secret::expose).collect();
+    let known: Vec<_> = plan.users.passwords("app").map(Secret::expose).collect();
     assert_eq!(known, ["new", "old", "older"]);
 
     let by_environment = sources().url(URL).env("PGWEIR_DATABASES__A__PASSWORD_COMMAND", "vault  read x");
@@ -528,7 +566,7 @@ other_passwords = ['old', 'older']
     let upstream = &plan.databases.named["a"].upstream;
     assert_eq!(upstream.password_command.as_ref().unwrap().words, ["vault", "read", "x"]);
     assert_eq!(upstream.passfile.as_deref(), Some(Path::new("/p")));
-    assert_eq!(plan.users.of("u").map(Secret::expose).collect::<Vec<_>>(), ["x", "a b", "c,d"]);
+    assert_eq!(plan.users.passwords("u").map(Secret::expose).collect::<Vec<_>>(), ["x", "a b", "c,d"]);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -16,6 +16,7 @@ use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
 use super::{rules, vacate};
+use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
 use crate::client::admission::Admission;
@@ -36,6 +37,7 @@ use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
+use crate::server::lookup::{Desk, Lookup, Lookups, Window};
 use crate::server::pools::Pools;
 
 /// Threads that derive keys from passwords.
@@ -142,10 +144,18 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
+    let connector = Arc::new(Connector {
+        dialer: Dialer::new(TcpOptions::default()),
+        deriver: deriver.clone(),
+        counters: counters.clone(),
+    });
+    let keyring = Arc::default();
     let rules = Rules {
         admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
-        deriver: deriver.clone(),
+        lookups: lookups(plan, certificates, &connector, &keyring),
+        keyring,
+        deriver,
         timeout: plan.deadlines.login,
         tls: certificates.inbound.clone(),
         counters: counters.clone(),
@@ -160,11 +170,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),
-        connector: Arc::new(Connector {
-            dialer: Dialer::new(TcpOptions::default()),
-            deriver,
-            counters: counters.clone(),
-        }),
+        connector,
         limits: plan.client_limits.clone(),
         deadlines: plan.deadlines.clone(),
         counters,
@@ -198,6 +204,34 @@ fn databases(plan: &Plan, certificates: &Certificates) -> Databases {
     }
 }
 
+/// Databases at one place that ask in the same way share a connection.
+fn lookups(
+    plan: &Plan,
+    certificates: &Certificates,
+    connector: &Arc<Connector>,
+    keyring: &Arc<Keyring>,
+) -> Lookups {
+    let mut shared: Vec<(Desk, Arc<Lookup>)> = Vec::new();
+    let mut window = |database: &config::Database| {
+        let config::Lookup { user, password, dbname, query } = database.lookup.clone()?;
+        let mut upstream = Desk::beside(&database.upstream, &user, &dbname);
+        upstream.password = password;
+        let tls = certificates.outbound(&database.name);
+        let desk = Desk { upstream, tls, connect_timeout: database.pool.connect_timeout, query };
+        let known = shared.iter().find(|(known, _)| known.is_same(&desk)).map(|(_, lookup)| lookup.clone());
+        let lookup = known.unwrap_or_else(|| {
+            let lookup = Lookup::new(desk.clone(), connector.clone(), keyring.clone());
+            shared.push((desk, lookup.clone()));
+            lookup
+        });
+        Some(Window { lookup, database: database.upstream.database.clone() })
+    };
+    Lookups {
+        named: plan.databases.named.iter().map(|(name, found)| (name.clone(), window(found))).collect(),
+        wildcard: plan.databases.wildcard.as_ref().and_then(window),
+    }
+}
+
 /// From time to time somebody should look for changes of each database's catalogue, and of what sessions begin with.
 /// Nobody does where nobody works.
 fn look_for_changes(house: &Arc<House>, period: Option<Duration>) {
@@ -219,7 +253,7 @@ fn open_http(
     log: Option<&log::Log>,
 ) -> Result<Option<Serving>, StartError> {
     let Some(address) = &plan.http.listen else { return Ok(None) };
-    let pools = house.clone();
+    let (pools, clients) = (house.clone(), house.clone());
     let board = Board {
         about: About {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
@@ -228,6 +262,7 @@ fn open_http(
         counters: house.counters.clone(),
         readiness: strings.readiness.clone(),
         pools: Box::new(move || pools.pools.all().iter().map(|pool| pool.snapshot()).collect()),
+        pinned: Box::new(move || clients.registry.pinned(Instant::now())),
         dropped_lines: log.map(log::Log::dropped_lines),
     };
     let http = Http::bind(&address.to_string())?;

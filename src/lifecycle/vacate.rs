@@ -21,6 +21,7 @@ pub(super) async fn on_demand(house: Arc<House>) {
         house.vacate.notified().await;
         for _ in 0..STEPS {
             house.pools.all().iter().for_each(|pool| pool.vacate_unused());
+            house.rules.lookups.rest().await;
             sleep(STEP).await;
         }
     }

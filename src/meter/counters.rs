@@ -60,6 +60,16 @@ label! {
 }
 
 label! {
+    /// What came of a question about a user.
+    pub enum LookupOutcome {
+        Known = "known",
+        Unknown = "unknown",
+        /// No answer, or one that can't be used.
+        Failed = "failed",
+    }
+}
+
+label! {
     /// Whether something was done.
     pub enum Done {
         Ok = "ok",
@@ -105,6 +115,7 @@ impl From<&Fault> for Closed {
                 Self::Protocol
             }
             Fault::LoginFailed { .. }
+            | Fault::UsersUnknown
             | Fault::RefusedByRule(_)
             | Fault::NoRule { .. }
             | Fault::RejectedByRule { .. }
@@ -150,6 +161,8 @@ pub struct Counters {
     pub login_duration: Histogram,
     pub(super) errors: Tally,
     pub(super) server_errors: Tally,
+    /// Questions to databases about users that aren't configured.
+    pub user_lookups: Tally,
     /// Cancel requests: what clients sent, what went on to a server, what matched nothing that runs.
     pub cancels_received: Counter,
     pub cancels_sent: Counter,
@@ -186,6 +199,7 @@ impl Default for Counters {
             login_duration: Histogram::new(LOGIN_BOUNDS_US),
             errors: Tally::new(OWN_CODES),
             server_errors: Tally::new(SERVER_CLASSES),
+            user_lookups: Tally::new(LookupOutcome::LABELS),
             cancels_received: Counter::default(),
             cancels_sent: Counter::default(),
             cancels_dropped: Counter::default(),

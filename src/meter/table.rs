@@ -69,6 +69,11 @@ pub static COUNTERS: &[Family<Counters>] = &[
         One(|c| Count(c.listening_clients.get())),
     ),
     Family::counter(
+        "pgweir_user_lookups_total",
+        "Questions to databases about users that are not configured, by outcome.",
+        By("outcome", |c| c.user_lookups.read()),
+    ),
+    Family::counter(
         "pgweir_notifications_total",
         "Notifications that shared listeners handed to clients.",
         One(|c| Count(c.notifications.get())),

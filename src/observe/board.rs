@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::log::DroppedLines;
 use super::process::About;
 use super::readiness::Readiness;
+use crate::client::pinned::PinnedClient;
 use crate::meter::counters::Counters;
 use crate::pool::snapshot::PoolSnapshot;
 
@@ -13,12 +14,16 @@ use crate::pool::snapshot::PoolSnapshot;
 /// thread at each scrape, so it takes each pool's lock once, shortly.
 pub type ReadPools = Box<dyn Fn() -> Vec<PoolSnapshot> + Send + Sync>;
 
+/// Lists the clients that keep a server. It runs on the HTTP server's thread, too.
+pub type ReadPinned = Box<dyn Fn() -> Vec<PinnedClient> + Send + Sync>;
+
 /// What `/metrics`, `/healthz` and `/readyz` speak of.
 pub struct Board {
     pub about: About,
     pub counters: Arc<Counters>,
     pub readiness: Arc<Readiness>,
     pub pools: ReadPools,
+    pub pinned: ReadPinned,
     /// `None` if the log isn't ours, as in tests.
     pub dropped_lines: Option<DroppedLines>,
 }

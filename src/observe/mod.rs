@@ -7,6 +7,7 @@ pub mod board;
 pub mod exposition;
 pub mod http;
 pub mod log;
+pub mod pins;
 pub mod pools;
 pub mod process;
 pub mod readiness;

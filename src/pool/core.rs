@@ -356,10 +356,9 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.backends() - self.exempt
     }
 
-    /// Whether a server of this profile may come back for those who wait.
+    /// Whether a server of this profile may come back for those who wait. An idle one is none that they could use.
     fn serves(&self, profile: ProfileId) -> bool {
-        let serves =
-            |slot: &Slot<W>| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
+        let serves = |slot: &Slot<W>| slot.profile == profile && slot.state == State::Active;
         self.slots.iter().any(|(_, slot)| serves(slot))
     }
 

@@ -1,7 +1,8 @@
 //! What the last attempts to connect have taught us: may we try again now, and what do waiters hear?
 //!
 //! Depends on `lifetime` for the pauses. Invariants: while PostgreSQL is away or full one attempt runs at a time,
-//! after a pause; a rejected profile is tried at most once per [`REJECTION_STANDS`]; success clears everything.
+//! after a pause; a rejected profile is tried at most once per [`REJECTION_STANDS`], or [`NOT_PROVEN_STANDS`] as long as
+//! nobody logs in who could change it; success clears everything.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -31,10 +32,14 @@ pub enum OpenErrorKind {
     TooMany,
     /// Waiting doesn't help: 28P01, 28000, 3D000, 42501, a startup parameter that is wrong.
     Rejected(SqlState),
+    /// We have nothing to log in with before a client of this user has logged in again.
+    NotProven,
 }
 
 /// How long a rejection is repeated to clients before one of them may cause another try.
 pub const REJECTION_STANDS: Duration = Duration::from_secs(1);
+/// The same for a rejection that a client's login ends ([`Health::forgive`]).
+pub const NOT_PROVEN_STANDS: Duration = Duration::from_secs(30);
 /// Rejections remembered.
 const REJECTIONS: usize = 64;
 
@@ -114,14 +119,12 @@ impl Health {
             OpenErrorKind::Unreachable => None,
             OpenErrorKind::TooMany => Some(live.max(1)),
             OpenErrorKind::Rejected(sqlstate) => {
-                // An answer, so PostgreSQL is there.
-                self.trouble = None;
-                self.rejections.retain(|r| r.profile != profile);
-                if self.rejections.len() == REJECTIONS {
-                    self.rejections.remove(0);
-                }
                 let until = now + REJECTION_STANDS;
-                return self.rejections.push(Rejection { profile, sqlstate, message: text, until });
+                return self.rejected(Rejection { profile, sqlstate, message: text, until });
+            }
+            OpenErrorKind::NotProven => {
+                let (sqlstate, until) = (SqlState::INVALID_PASSWORD, now + NOT_PROVEN_STANDS);
+                return self.rejected(Rejection { profile, sqlstate, message: text, until });
             }
         };
         // Attempts that began together fail together: they are one failure.
@@ -135,6 +138,21 @@ impl Health {
             }
         };
         self.trouble = Some(Trouble { text, got, tries, failed_at, pause });
+    }
+
+    fn rejected(&mut self, rejection: Rejection) {
+        // An answer, so PostgreSQL is there.
+        self.trouble = None;
+        self.rejections.retain(|r| r.profile != rejection.profile);
+        if self.rejections.len() == REJECTIONS {
+            self.rejections.remove(0);
+        }
+        self.rejections.push(rejection);
+    }
+
+    /// The pool's user has something new to log in with.
+    pub(super) fn forgive(&mut self) {
+        self.rejections.clear();
     }
 
     /// The next moment at which [`Self::may_connect`] or [`Self::bars`] may change their answer.

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::accounts::Tally;
 use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Pin, Refusal, Ticket};
-use super::health::{OpenError, OpenErrorKind};
+use super::health::{NOT_PROVEN_STANDS, OpenError, OpenErrorKind};
 use super::key::{Label, ProfileId, Wish};
 use super::limits::Ceilings;
 use super::settings::{PoolSettings, Totals};
@@ -188,7 +188,7 @@ fn cancelling_in_the_middle_leaves_no_hole() {
 #[test]
 fn home_then_equal_label_then_baseline_then_the_latest() {
     let mut pool = Bench::new(size(4));
-    let labels = [Label(5), Label(0), Label(0), Label(6)];
+    let labels = [Label::of(5), Label::of(0), Label::of(0), Label::of(6)];
     let mut ids = Vec::new();
     for (mut held, label) in pool.lend(4, A).into_iter().zip(labels) {
         held.label = label;
@@ -196,7 +196,7 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
         pool.give_back(held);
     }
     let mut pick = |label: u32, home: Option<usize>| {
-        let wish = Wish { profile: A, label: Label(label), home: home.map(|home| ids[home]) };
+        let wish = Wish { profile: A, label: Label::of(label), home: home.map(|home| ids[home]) };
         let Checkout::Lent(held) = pool.core.checkout(pool.now, &wish, &0) else { panic!() };
         let at = ids.iter().position(|id| *id == held.id());
         let _ = held;
@@ -206,6 +206,37 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
     assert_eq!(pick(5, Some(1)), Some(0), "home is lent, so the equal label");
     assert_eq!(pick(7, None), Some(2), "baseline");
     assert_eq!(pick(7, None), Some(3), "any");
+}
+
+#[test]
+fn a_server_that_knows_more_names_than_its_client_may_is_not_lent() {
+    let mut pool = Bench::new(size(2));
+    let knows = |names| Label { settings: 1, names };
+    let mut held = pool.lend(1, A).remove(0);
+    held.label = knows(0b01);
+    let id = held.id();
+    pool.give_back(held);
+    let mut ask = |names, home| {
+        let wish = Wish { profile: A, label: knows(names), home };
+        pool.core.checkout(pool.now, &wish, &0)
+    };
+    assert!(matches!(ask(0b10, Some(id)), Checkout::Queued(_)), "there is room for another");
+    let Checkout::Lent(held) = ask(0b11, None) else { panic!("it knows no more than this one") };
+    assert_eq!(held.id(), id);
+}
+
+#[test]
+fn a_server_that_is_opened_again_keeps_its_place() {
+    let mut pool = Bench::new(size(1));
+    let mut held = pool.lend(1, A).remove(0);
+    held.label = Label { settings: 1, names: 1 };
+    let id = held.id();
+    let (server, permit) = pool.core.end(pool.now, held);
+    let held = pool.core.reopened(pool.now, permit, server);
+    assert_eq!((held.id(), held.label), (id, Label::BASELINE));
+    let snapshot = pool.core.snapshot(pool.now);
+    assert_eq!((snapshot.connects, snapshot.servers_closed, snapshot.servers_active), (2, 1, 1));
+    assert_eq!(pool.give_back(held), None);
 }
 
 #[test]
@@ -629,6 +660,23 @@ fn while_postgresql_is_full_an_idle_server_makes_room_for_a_client_that_can_not_
 }
 
 #[test]
+fn while_postgresql_is_full_a_server_that_knows_too_much_makes_room() {
+    let mut pool = Bench::new(size(10));
+    let mut held = pool.lend(1, A).remove(0);
+    held.label.names = 1;
+    pool.give_back(held);
+    let ticket = pool.queued(9, A);
+    let (permit, _) = pool.opens().remove(0);
+    pool.fail(permit, OpenErrorKind::TooMany);
+    let (_, permit, why) = pool.close();
+    assert_eq!(why, Ended::Room);
+    pool.core.gone(pool.now, permit);
+    pool.pass(ms(900));
+    pool.open_all();
+    let _held = pool.collected(ticket);
+}
+
+#[test]
 fn f42_a_rejected_profile_fails_at_once_and_is_tried_once_a_second() {
     let rejected = OpenErrorKind::Rejected(SqlState::INVALID_PASSWORD);
     let mut pool = Bench::new(size(5));
@@ -661,6 +709,23 @@ fn f42_a_rejected_profile_fails_at_once_and_is_tried_once_a_second() {
         }
     }
     assert_eq!(tries, 5);
+}
+
+#[test]
+fn who_has_nothing_to_log_in_with_waits_for_a_login_that_changes_it() {
+    let mut pool = Bench::new(PoolSettings { min_size: 1, ..size(2) });
+    let ticket = pool.queued(1, A);
+    let permit = pool.opens().remove(0).0;
+    pool.fail(permit, OpenErrorKind::NotProven);
+    let why = Refusal::Rejected { sqlstate: SqlState::INVALID_PASSWORD, message: "no".into() };
+    assert_eq!(pool.refused(ticket), why);
+    pool.pass(NOT_PROVEN_STANDS - ms(1));
+    assert!(pool.opens().is_empty(), "the minimum waits, too");
+    assert!(matches!(pool.checkout(2, A), Checkout::Refused(told) if told == why));
+    pool.core.forgive(pool.now);
+    let ticket = pool.queued(3, A);
+    pool.open_all();
+    let _held = pool.collected(ticket);
 }
 
 #[test]

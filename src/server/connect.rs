@@ -13,6 +13,7 @@ use super::encrypt::{Answer, EncryptError, encrypt};
 use super::login::{Line, log_in};
 use super::password_command::CommandError;
 use super::upstream::{Host, SessionAttrs, Upstream};
+use crate::auth::keyring::Keyring;
 use crate::auth::passfile::Passfile;
 use crate::auth::respond::Refusal;
 use crate::auth::secret::Secret;
@@ -45,6 +46,8 @@ pub struct Target<'a> {
     pub password: Option<&'a Secret>,
     /// Where to look where there is neither.
     pub passfile: Option<&'a Passfile>,
+    /// Without any password: where the user's own keys are.
+    pub keyring: Option<&'a Keyring>,
     /// The client's startup parameters. They win over the upstream's; of `options`, both are sent.
     pub profile: &'a [(String, String)],
     /// The minor version of protocol 3 to ask for: 0 or 2. A server may settle on less.

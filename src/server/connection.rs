@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::cancel;
-use super::connect::{Connector, Route};
+use super::connect::{Connector, Established, Route};
 use super::lend::Backend;
 use crate::catalog::Baseline;
 use crate::net::stream::Stream;
@@ -91,6 +91,19 @@ impl Backend for Connection {
 }
 
 impl Connection {
+    /// `login_user`: whom it was logged in as.
+    pub(super) fn new(
+        established: Established,
+        connector: Arc<Connector>,
+        mut ledger: Ledger,
+        login_user: Arc<str>,
+    ) -> Self {
+        let Established { stream, key, route, .. } = established;
+        ledger.pid = key.as_ref().map_or(0, |key| key.pid);
+        let (notifications, baseline) = (Vec::new(), Arc::default());
+        Self { stream, ledger, key, route, connector, notifications, baseline, login_user }
+    }
+
     fn take_in(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let Ok(Some(head)) = frame::head(bytes) else { return false };

@@ -13,7 +13,6 @@ use tokio::time::Instant;
 use super::password_command::{CommandError, Token, Tokens};
 use super::upstream::{Host, Upstream};
 use crate::auth::passfile::Passfile;
-use crate::auth::scram::Verifier;
 use crate::auth::secret::Secret;
 
 /// Where the passwords of one pool come from.
@@ -48,11 +47,9 @@ impl Credentials {
                 Supply::Command(Tokens::new(command.clone(), variables(upstream, database, user)))
             }
             None => {
-                // With a verifier one can judge a password, but not log in.
-                let is_password = |secret: &&Secret| !secret.expose().starts_with(Verifier::PREFIX);
                 let passwords = match &upstream.password {
                     Some(password) => vec![password.clone()],
-                    None => of_user.filter(is_password).cloned().collect(),
+                    None => of_user.cloned().collect(),
                 };
                 Supply::Kept { passwords, good: AtomicUsize::new(0) }
             }

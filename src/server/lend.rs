@@ -66,6 +66,7 @@ pub struct Pool<C: Backend = Connection> {
     core: Mutex<Core<Box<C>, Waker>>,
     profiles: Mutex<Profiles>,
     epochs: Arc<Epochs>,
+    pub(super) opener: Opener<C>,
     /// How the other pools under the same ceilings call this one.
     pub(super) seat: usize,
     pub(super) neighbours: Weak<Neighbours<C>>,
@@ -97,13 +98,14 @@ impl<C: Backend> Pool<C> {
             settings: ArcSwap::from_pointee(settings),
             profiles: Mutex::default(),
             epochs,
+            opener,
             neighbours,
             clients: AtomicU32::new(0),
             bell: Arc::clone(&bell),
             emptied: Notify::new(),
             tasks: Handle::current(),
         });
-        pool.tasks.spawn(keeper::keep(Arc::downgrade(&pool), bell, opener));
+        pool.tasks.spawn(keeper::keep(Arc::downgrade(&pool), bell));
         pool
     }
 
@@ -172,6 +174,11 @@ impl<C: Backend> Pool<C> {
     pub fn configure(&self, settings: PoolSettings) {
         self.settings.store(Arc::new(settings.clone()));
         self.with(|core, now| core.configure(now, settings));
+    }
+
+    /// Tries again what was rejected.
+    pub(super) fn forgive(&self) {
+        self.with(|core, now| core.forgive(now));
     }
 
     /// Replaces all servers, one after the other.

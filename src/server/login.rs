@@ -10,8 +10,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connect::{ConnectError, Established, Route, Target};
 use super::derive::Deriver;
+use crate::auth::keyring::Keyring;
 use crate::auth::respond::{Account, Refusal, Reply, Responder};
-use crate::auth::scram::{Derivation, Seed};
+use crate::auth::scram::{Derivation, Salting, Seed};
 use crate::net::stream::Stream;
 use crate::wire::authentication::Authentication;
 use crate::wire::error::ErrorFields;
@@ -75,9 +76,11 @@ async fn authenticate(
     deriver: &Deriver,
 ) -> Result<u16, ConnectError> {
     let password = target.password;
+    let keyring = target.keyring.filter(|_| password.is_none());
     let account = Account {
         user: target.user(),
         password,
+        keyring,
         allowed: target.upstream.allowed,
         channel_binding: target.upstream.channel_binding,
         end_point,
@@ -86,8 +89,10 @@ async fn authenticate(
     getrandom::fill(&mut seed).map_err(|_| io::Error::other("no randomness"))?;
     let mut responder = Responder::new(account, seed);
     let mut minor = target.minor;
+    let mut used = None;
     loop {
-        let (tag, body) = server.message().await?;
+        let (tag, body) =
+            server.message().await.inspect_err(|error| forget(target, keyring, used.as_ref(), error))?;
         match tag {
             b'R' => {
                 let message = Authentication::read(&body)
@@ -96,9 +101,18 @@ async fn authenticate(
                     Reply::Nothing => {}
                     Reply::Send(answer) => server.stream.write_all(&answer).await?,
                     Reply::Derive(salting) => {
-                        let password = password.ok_or(Refusal::NoPassword)?.expose();
-                        let derivation = Derivation::new(password.as_bytes(), salting);
-                        let keys = deriver.run_or_recall(derivation).await;
+                        let keys = match (password, keyring) {
+                            (Some(password), _) => {
+                                let derivation = Derivation::new(password.expose().as_bytes(), salting);
+                                deriver.run_or_recall(derivation).await
+                            }
+                            (None, Some(keyring)) => {
+                                let keys = keyring.keys(target.user(), &salting);
+                                used = Some(salting);
+                                keys.ok_or(Refusal::NotProven)?
+                            }
+                            (None, None) => return Err(Refusal::NoPassword.into()),
+                        };
                         server.stream.write_all(&responder.derived(&keys)?).await?;
                     }
                     Reply::LoggedIn => return Ok(minor),
@@ -112,6 +126,16 @@ async fn authenticate(
             b'N' => {}
             _ => return Err(ConnectError::Protocol("message out of order during authentication")),
         }
+    }
+}
+
+/// What a server doesn't take is of no use to anyone: the keys with the salt that was `used`, or the MD5 hash.
+fn forget(target: &Target<'_>, keyring: Option<&Keyring>, used: Option<&Salting>, error: &ConnectError) {
+    let is_refused = matches!(error, ConnectError::Refused { sqlstate: SqlState::INVALID_PASSWORD, .. });
+    match (keyring.filter(|_| is_refused), used) {
+        (Some(keyring), Some(salting)) => keyring.forget(target.user(), salting),
+        (Some(keyring), None) => keyring.forget_md5(target.user()),
+        (None, _) => {}
     }
 }
 

@@ -15,6 +15,7 @@ pub mod lease;
 pub mod lend;
 pub mod listener;
 mod login;
+pub mod lookup;
 pub mod open;
 pub mod password_command;
 pub mod pools;

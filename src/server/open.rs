@@ -15,8 +15,10 @@ use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
 use super::lend::Backend;
 use super::upstream::Upstream;
+use crate::auth::keyring::Keyring;
+use crate::auth::respond::Refusal;
 use crate::catalog::Baseline;
-use crate::catalog::queries::BASELINE;
+use crate::catalog::queries::{BASELINE, custom_settings};
 use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::Profile;
@@ -34,6 +36,8 @@ pub struct Source {
     pub database: String,
     pub user: String,
     pub credentials: Credentials,
+    /// Where the pool's user has their own keys, who needs no password then; `None`: servers are somebody else's.
+    pub keyring: Option<Arc<Keyring>>,
     pub connect_timeout: Duration,
     /// Prepared statements kept on one server.
     pub statements: u32,
@@ -57,7 +61,7 @@ impl Source {
         loop {
             let mut connection = self.connect(profile, known.as_ref(), &mut round, deadline).await?;
             let begun = match self.shared.limits.track_state {
-                true => timeout_at(deadline, self.begun(&mut connection, known.take())).await,
+                true => timeout_at(deadline, self.learn(&mut connection, known.take())).await,
                 false => Ok(Ok(Begun::Right(Beginning::default()))),
             };
             match begun.unwrap_or(Err(AskError::Timeout(self.connect_timeout))) {
@@ -97,6 +101,7 @@ impl Source {
                 user: &self.user,
                 password: round.password(),
                 passfile: Some(round.passfile()),
+                keyring: self.keyring.as_deref(),
                 profile: &parameters,
                 minor: 0,
                 tls: self.tls.as_deref(),
@@ -121,18 +126,38 @@ impl Source {
         }
         let plain = self.shared.settings.plain().clone();
         let login_user = params.get("session_authorization").unwrap_or(&self.user).into();
-        let mut ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
-        ledger.pid = established.key.as_ref().map_or(0, |key| key.pid);
-        Connection {
-            stream: established.stream,
-            ledger,
-            key: established.key,
-            route: established.route,
-            connector: self.connector.clone(),
-            notifications: Vec::new(),
-            baseline: Arc::default(),
-            login_user,
+        let ledger = Ledger::new(params, self.hasher.clone(), self.statements, plain);
+        Connection::new(established, self.connector.clone(), ledger, login_user)
+    }
+
+    async fn learn(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
+        let mut begun = self.begun(connection, known).await?;
+        if let Begun::Right(beginning) = &mut begun
+            && self.shared.limits.exact_names
+        {
+            self.learn_names(connection, Arc::make_mut(&mut beginning.baseline)).await?;
         }
+        Ok(begun)
+    }
+
+    /// Roles, databases and startup options may set custom settings, too. No list has them, so those are asked for that
+    /// somebody was seen to use.
+    async fn learn_names(
+        &self,
+        connection: &mut Connection,
+        baseline: &mut Baseline,
+    ) -> Result<(), AskError> {
+        let mut names = self.shared.lexicon.custom_settings();
+        names.retain(|name| baseline.value(name).is_none());
+        if names.is_empty() {
+            return Ok(());
+        }
+        for row in connection.ask(&custom_settings(names.iter().map(|name| &**name))).await? {
+            if let [Some(name), Some(value)] = row.as_slice() {
+                baseline.learn(name, value);
+            }
+        }
+        Ok(())
     }
 
     /// Whether the session begins with what the profile's clients began with. `known`: how the last one was opened.
@@ -142,10 +167,13 @@ impl Source {
             return Ok(Begun::Right(same));
         }
         let rows = connection.ask(BASELINE).await?;
-        let baseline = Baseline::from_rows(rows.iter().filter_map(|row| match row.as_slice() {
+        let mut baseline = Baseline::from_rows(rows.iter().filter_map(|row| match row.as_slice() {
             [Some(name), value, _] => Some((&**name, value.as_deref())),
             _ => None,
         }));
+        if self.shared.limits.exact_names {
+            baseline = baseline.exact();
+        }
         let Some(mut known) = known else {
             let baseline = Arc::new(baseline);
             return Ok(Begun::Right(Beginning { baseline, defaults, ..Beginning::default() }));
@@ -190,6 +218,7 @@ fn open_error(error: &ConnectError) -> OpenError {
         | ConnectError::Password(_)
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
+        ConnectError::Auth(Refusal::NotProven) => OpenErrorKind::NotProven,
         ConnectError::Tls(EncryptError::Io(error)) if error.kind() != io::ErrorKind::InvalidData => {
             OpenErrorKind::Unreachable
         }

@@ -49,6 +49,11 @@ impl<C: Backend> Pools<C> {
         self.0.all()
     }
 
+    /// A user has something new to log in to servers with: a rejection is no reason to wait any more.
+    pub fn forgive(&self, user: &str) {
+        self.0.all().iter().filter(|pool| pool.user() == user).for_each(|pool| pool.forgive());
+    }
+
     /// New bounds over all pools.
     pub fn set_totals(&self, totals: Totals) {
         self.0.ceilings.set(totals);

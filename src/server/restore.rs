@@ -3,6 +3,7 @@
 //! Depends on `ask`, `lease`. Invariant: the label in the pool and the settings in the ledger are changed together,
 //! and say nothing known while a replay is under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::ask::AskError;
@@ -13,7 +14,7 @@ use crate::session::clean;
 use crate::session::params::Params;
 use crate::session::replay::{replay, replay_ahead};
 use crate::session::replies::Slot;
-use crate::session::settings::{Interner, Settings};
+use crate::session::settings::{Interner, Overrides, Settings};
 use crate::session::statements::client::Held;
 use crate::session::statements::server::Unnamed;
 use crate::wire::tag::frontend;
@@ -22,7 +23,7 @@ use crate::wire::write;
 impl Lease {
     /// Notes what the session has been found to have.
     pub fn wear(&mut self, settings: Arc<Settings>) {
-        self.set_label(Label(settings.id));
+        self.set_label(Label { settings: settings.id, names: settings.names_for_good(&self.baseline) });
         self.ledger.settings = Some(settings);
     }
 
@@ -33,12 +34,42 @@ impl Lease {
         }
     }
 
+    /// Whether the session may have settings of others than the client `pid` that nobody knows by name.
+    pub fn hides_names_from(&self, pid: i32) -> bool {
+        self.ledger.nameless.is_some_and(|owner| owner != pid)
+    }
+
+    /// Resets every setting, so that those are gone, too.
+    ///
+    /// # Errors
+    /// The server can't be used any more.
+    pub async fn reset_all(&mut self, interner: &Interner) -> Result<(), AskError> {
+        let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
+        self.ask("RESET ALL").await?;
+        self.ledger.nameless = None;
+        let identity = Overrides { values: BTreeMap::new(), ..there.overrides.clone() };
+        self.wear(interner.intern(identity));
+        Ok(())
+    }
+
+    /// Whether nothing in the session is for good that `wanted`, the settings of the client `pid`, is without.
+    pub fn can_become(&self, wanted: &Settings, pid: i32) -> bool {
+        if self.baseline.is_exact() && self.hides_names_from(pid) {
+            return false;
+        }
+        let there = self.ledger.settings.as_ref();
+        there.is_none_or(|there| there.overrides.can_become(&wanted.overrides, &self.baseline))
+    }
+
     /// Sets and resets what is otherwise than `wanted`, in one round trip; nothing is sent if nothing is.
     ///
     /// # Errors
     /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
+        if !there.overrides.can_become(&wanted.overrides, &self.baseline) {
+            return Err(AskError::Unforgettable);
+        }
         if let Some(sql) = replay(&there.overrides, &wanted.overrides)
             && let Err(error) = self.ask(&sql).await
         {

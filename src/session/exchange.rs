@@ -18,8 +18,9 @@ use super::server::{Ledger, Tx};
 use super::settings::Interner;
 use super::statements::shared::{Reading, Registry, Statement};
 use crate::catalog::{Epochs, Lexicon, Moment};
-use crate::sql::{Analysis, Effects, Extent, analyse};
+use crate::sql::{Analysis, Effects, Extent, analyse, custom_setting_name};
 use crate::wire::lane::Lane;
+use crate::wire::read;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -46,6 +47,8 @@ pub struct Limits {
     pub client_statements: u64,
     /// Whether the session's state is tracked at all.
     pub track_state: bool,
+    /// Whether a custom setting that was reset is another state than one that was never set.
+    pub exact_names: bool,
 }
 
 /// What was done between two releases, for the accounts.
@@ -96,10 +99,13 @@ pub enum ServerViolation {
     #[error(transparent)]
     BadLength(#[from] crate::wire::frame::BadLength),
     #[error(transparent)]
-    Malformed(#[from] crate::wire::read::Malformed),
+    Malformed(#[from] read::Malformed),
     #[error("unknown transaction status {0:?}")]
     Status(u8),
 }
+
+/// Values of one Bind that are asked for as names of settings; more of them are hardly names.
+const NAMES_IN_A_BIND: usize = 16;
 
 /// Signs that count even if the session's state isn't tracked.
 const UNTRACKED: Effects =
@@ -166,7 +172,34 @@ impl Exchange<'_> {
         self.mind_sequences(effects, fate);
         self.client.touch.add(effects, &analysis.names, moment);
         self.client.touch.local_meaning |= analysis.local_meaning;
+        let mut hides_names = effects.contains(Effects::NAMELESS);
+        if self.shared.limits.exact_names {
+            self.touch_local_names(&analysis.local_custom);
+            if analysis.local_nameless {
+                self.client.touch.effects |= Effects::GUC_ALL | Effects::NAMELESS;
+                hides_names = true;
+            }
+        }
+        if hides_names {
+            self.touch_bound_names();
+        }
         self.note_change();
+    }
+
+    /// The value goes with the transaction; that the session knows the name stays.
+    fn touch_local_names(&mut self, names: &[Box<str>]) {
+        let known = &self.client.settings.overrides.values;
+        let new = names.iter().filter(|name| !known.contains_key(*name));
+        new.for_each(|name| self.client.touch.add_name(name));
+    }
+
+    /// A setting whose name doesn't stand in a text may stand among its parameters.
+    fn touch_bound_names(&mut self) {
+        let Some(frame) = self.up.frame().ok().flatten().filter(|frame| frame.tag == f::BIND) else { return };
+        let parameters = read::bind(frame.body).ok().and_then(|bind| frame.body.get(bind.names..));
+        let values = read::bound_values(parameters.unwrap_or_default());
+        let names = values.filter_map(custom_setting_name).take(NAMES_IN_A_BIND);
+        names.for_each(|name| self.client.touch.add_name(&name));
     }
 
     pub(super) fn touch(&mut self, effects: Effects) {

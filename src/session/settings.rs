@@ -32,6 +32,8 @@ pub struct Settings {
     pub dialect: u32,
     /// What the overrides say about when an idle session is to end.
     pub idle_timeout: Option<Duration>,
+    /// A bit for each custom setting among them; some may share one.
+    pub names: u64,
 }
 
 /// PostgreSQL ends a session that is idle for this long. In a pool a server rests while its last client works, and the
@@ -41,7 +43,7 @@ const IDLE_TIMEOUT: &str = "idle_session_timeout";
 #[cfg(test)]
 impl Settings {
     pub(crate) fn of_dialect(dialect: u32) -> Arc<Self> {
-        Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None })
+        Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None, names: 0 })
     }
 }
 
@@ -50,6 +52,19 @@ impl Settings {
     pub fn idle_timeout_over(&self, beginning: Option<Duration>) -> Option<Duration> {
         if self.overrides.values.contains_key(IDLE_TIMEOUT) { self.idle_timeout } else { beginning }
     }
+
+    /// Those that a session with this baseline can't forget, in bits as [`Self::names`].
+    pub fn names_for_good(&self, baseline: &Baseline) -> u64 {
+        bits(self.overrides.values.keys().filter(|name| baseline.is_for_good(name)))
+    }
+}
+
+fn bits<'a>(names: impl Iterator<Item = &'a Box<str>>) -> u64 {
+    names.fold(0, |bits, name| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        bits | 1 << (hasher.finish() % 64)
+    })
 }
 
 /// After which idle sessions with this baseline end.
@@ -60,6 +75,11 @@ pub fn idle_timeout(baseline: &Baseline) -> Option<Duration> {
 impl Overrides {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty() && self.session_authorization.is_none() && self.role.is_none()
+    }
+
+    /// Whether a session with these can get those of `other`, if RESET gives it the values of `baseline`.
+    pub fn can_become(&self, other: &Self, baseline: &Baseline) -> bool {
+        self.values.keys().all(|name| !baseline.is_for_good(name) || other.values.contains_key(name))
     }
 
     /// These, but with what changes the meaning of texts as `other` has it.
@@ -103,7 +123,8 @@ const SWEEP_AT: usize = 1024;
 
 impl Default for Interner {
     fn default() -> Self {
-        let plain = Settings { id: 0, overrides: Overrides::default(), dialect: 0, idle_timeout: None };
+        let plain =
+            Settings { id: 0, overrides: Overrides::default(), dialect: 0, idle_timeout: None, names: 0 };
         let plain = Arc::new(plain);
         Self { plain, known: Mutex::default() }
     }
@@ -129,8 +150,9 @@ impl Interner {
         known.last = known.last.wrapping_add(1).max(1);
         let dialect = overrides.dialect();
         let idle_timeout = overrides.values.get(IDLE_TIMEOUT).and_then(|value| time(value));
+        let names = bits(overrides.values.keys().filter(|name| name.contains('.')));
         let settings =
-            Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect, idle_timeout });
+            Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect, idle_timeout, names });
         known.sets.insert(overrides, settings.clone());
         settings
     }
@@ -205,6 +227,21 @@ mod tests {
         assert_eq!(over(&[(IDLE_TIMEOUT, "5s")]), Some(Duration::from_secs(5)));
         assert_eq!(over(&[(IDLE_TIMEOUT, "0")]), None);
         assert_eq!(idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("0"))])), None);
+    }
+
+    #[test]
+    fn a_session_that_must_not_know_a_name_is_made_of_no_other_that_does() {
+        let (none, one) = (overrides(&[]), overrides(&[("app.x", ""), ("work_mem", "5MB")]));
+        let two = overrides(&[("app.x", "1"), ("app.y", "")]);
+        let exact = Baseline::from_rows([("app.y", Some("begun so"))]).exact();
+        assert!(none.can_become(&one, &exact) && one.can_become(&two, &exact));
+        assert!(!one.can_become(&none, &exact) && one.can_become(&none, &Baseline::default()));
+        assert!(two.can_become(&one, &exact), "RESET gives app.y what it began with");
+        let interner = Interner::default();
+        let [one, two] = [one, two].map(|set| interner.intern(set));
+        assert_eq!(one.names & !two.names, 0);
+        assert_eq!(one.names_for_good(&exact), two.names_for_good(&exact));
+        assert_eq!(two.names_for_good(&Baseline::default()), 0);
     }
 
     #[test]

@@ -39,6 +39,9 @@ pub enum Fault {
     /// One text for every identity that doesn't get in.
     #[error("password authentication failed for user \"{user}\"")]
     LoginFailed { user: String },
+    /// Nothing of the reason: who hears it has not logged in.
+    #[error("pgweir: users can't be looked up now")]
+    UsersUnknown,
     #[error("pgweir: connection refused by rule: {0}")]
     RefusedByRule(&'static str),
     /// `whom`: host, user, database and encryption, in PostgreSQL's words.
@@ -129,7 +132,9 @@ impl Fault {
             Self::TooManyClients { .. } | Self::TooManyLogins { .. } | Self::QueueFull { .. } => {
                 SqlState::TOO_MANY_CONNECTIONS
             }
-            Self::QueueTimeout { .. } | Self::ServerUnreachable { .. } => SqlState::CANNOT_CONNECT_NOW,
+            Self::QueueTimeout { .. } | Self::ServerUnreachable { .. } | Self::UsersUnknown => {
+                SqlState::CANNOT_CONNECT_NOW
+            }
             Self::Rejected { sqlstate, .. } => *sqlstate,
             Self::Cancelled | Self::QueryTimeout(_) => SqlState::QUERY_CANCELED,
             Self::TransactionTimeout(_) | Self::IdleInTransaction(_) => SqlState::IDLE_IN_TRANSACTION_TIMEOUT,
@@ -164,6 +169,7 @@ impl Fault {
             Self::ProtocolViolation(_)
             | Self::UnsupportedProtocol { .. }
             | Self::LoginFailed { .. }
+            | Self::UsersUnknown
             | Self::RefusedByRule(_)
             | Self::NoRule { .. }
             | Self::RejectedByRule { .. }
@@ -195,6 +201,9 @@ impl Fault {
             Self::QueueFull { .. } => "Raise pool.size or pool.queue_limit, or shorten transactions.",
             Self::QueueTimeout { .. } => "Raise pool.size or pool.queue_timeout, or shorten transactions.",
             Self::ServerUnreachable { .. } => "Check that PostgreSQL runs and accepts connections.",
+            Self::UsersUnknown => {
+                "Check that PostgreSQL runs and accepts connections; pgweir's log says more."
+            }
             Self::QueryTimeout(_) => "timeouts.query bounds a statement's run time.",
             Self::TransactionTimeout(_) => "timeouts.transaction bounds a transaction's length.",
             Self::IdleInTransaction(_) => "timeouts.idle_in_transaction bounds the pauses in a transaction.",

@@ -17,8 +17,10 @@ impl SqlState {
     pub const INVALID_STATEMENT_NAME: Self = Self(*b"26000");
     pub const INVALID_CATALOG_NAME: Self = Self(*b"3D000");
     pub const DUPLICATE_STATEMENT: Self = Self(*b"42P05");
+    pub const INSUFFICIENT_PRIVILEGE: Self = Self(*b"42501");
     pub const TOO_MANY_CONNECTIONS: Self = Self(*b"53300");
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self(*b"54000");
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self(*b"55000");
     pub const QUERY_CANCELED: Self = Self(*b"57014");
     pub const ADMIN_SHUTDOWN: Self = Self(*b"57P01");
     pub const CANNOT_CONNECT_NOW: Self = Self(*b"57P03");

@@ -68,6 +68,7 @@ impl Login<'_> {
             user: self.user,
             password: Some(&password),
             passfile: None,
+            keyring: None,
             profile: &[],
             minor: 0,
             tls: Some(&tls),

@@ -23,7 +23,7 @@ impl std::ops::Deref for Door {
 
 impl Door {
     fn login<'r>(&'r self, user: &'r str) -> Turn<'r> {
-        self.roster.login(user, self.method, SEED, None)
+        self.roster.login(user, self.method, None, SEED, None)
     }
 }
 
@@ -54,6 +54,7 @@ fn log_in(roster: &Door, user: &str, password: &str) -> Seen {
     let us = Us {
         user,
         password: Some(&secret),
+        keyring: None,
         allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
         channel_binding: ChannelBinding::Prefer,
         end_point: None,
@@ -89,7 +90,7 @@ fn log_in(roster: &Door, user: &str, password: &str) -> Seen {
                 seen.derivations += 1;
                 pending.derived(&derivation.run())
             }
-            Turn::Admitted { authenticated, message } => {
+            Turn::Admitted { authenticated, message, .. } => {
                 assert_eq!(authenticated.user(), user);
                 if let Some(body) = message.get(5..) {
                     responder.hear(Authentication::read(body).unwrap()).unwrap();
@@ -166,7 +167,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
 fn f114_a_made_up_salt_is_stable_and_the_users_own() {
     let salt = |user: &str| {
         let roster = roster(Method::ScramSha256, &[]);
-        match roster.find(user, Method::ScramSha256).entry() {
+        match roster.find(user, Method::ScramSha256, None).entry() {
             Entry::Scram(verifier) => verifier.salting.clone(),
             _ => panic!("SCRAM is usual where nothing is known"),
         }

@@ -1,5 +1,6 @@
 //! Logging in to servers, hostile ones among them.
 
+use super::super::keyring::Proven;
 use super::super::scram::server::{Channel, Server};
 use super::super::scram::{Derivation, Verifier};
 use super::*;
@@ -8,8 +9,8 @@ const SEED: Seed = [4; 18];
 
 fn responder(password: Option<&Secret>, md5: bool, cleartext: bool) -> Responder<'_> {
     let (channel_binding, end_point) = (ChannelBinding::Prefer, None);
-    let allowed = AllowedMethods { md5, cleartext, ..AllowedMethods::default() };
-    Responder::new(Account { user: "ann", password, allowed, channel_binding, end_point }, SEED)
+    let (keyring, allowed) = (None, AllowedMethods { md5, cleartext, ..AllowedMethods::default() });
+    Responder::new(Account { user: "ann", password, keyring, allowed, channel_binding, end_point }, SEED)
 }
 
 #[test]
@@ -51,6 +52,7 @@ fn required_channel_binding_takes_nothing_less() {
         let account = Account {
             user: "ann",
             password: Some(&secret),
+            keyring: None,
             allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
             channel_binding,
             end_point,
@@ -119,4 +121,85 @@ fn f116_authentication_ok_before_the_servers_proof_is_a_failure() {
         let believed = matches!(us.hear(Authentication::Ok), Ok(Reply::LoggedIn));
         assert_eq!(believed, honest_steps == 4, "after {honest_steps} steps");
     }
+}
+
+/// A server with a verifier, and what a client of pgweir proved by the same one.
+fn log_in_by_keyring(
+    verifier: &Verifier,
+    keyring: &Keyring,
+    end_point: Option<&[u8]>,
+) -> Result<(), Refusal> {
+    let account = Account {
+        user: "ann",
+        password: None,
+        keyring: Some(keyring),
+        allowed: AllowedMethods { cleartext: true, ..AllowedMethods::default() },
+        channel_binding: ChannelBinding::Prefer,
+        end_point,
+    };
+    let mut responder = Responder::new(account, SEED);
+    let plus = end_point.is_some();
+    let Reply::Send(initial) = responder.hear(Authentication::Sasl { scram_sha_256: true, plus })? else {
+        panic!()
+    };
+    let (_, first) = wire::read_sasl_initial(&initial[5..]).unwrap();
+    let channel = end_point.map_or(Channel::NotOffered, Channel::Chosen);
+    let server = Server::start(first, &verifier.salting, &[1; 18], channel).unwrap();
+    let Reply::Derive(salting) =
+        responder.hear(Authentication::SaslContinue(server.server_first().as_bytes()))?
+    else {
+        panic!()
+    };
+    let keys = keyring.keys("ann", &salting).ok_or(Refusal::NotProven)?;
+    let answer = responder.derived(&keys)?;
+    let verified = server.client_final(&answer[5..]).unwrap().verify(verifier).expect("the right proof");
+    responder.hear(Authentication::SaslFinal(verified.server_final.as_bytes()))?;
+    assert!(matches!(responder.hear(Authentication::Ok)?, Reply::LoggedIn));
+    Ok(())
+}
+
+#[test]
+fn a_recovered_key_logs_in_where_the_verifier_is_the_same() {
+    let verifier = |salt: &[u8]| {
+        let salting = Salting { salt: salt.into(), iterations: 4096 };
+        Verifier::new(salting.clone(), &Derivation::new(b"pencil", salting).run())
+    };
+    let (same, other) = (verifier(b"one"), verifier(b"two"));
+    let client = Client::start(&SEED, Binding::None);
+    let server =
+        Server::start(client.client_first().as_bytes(), &same.salting, &[2; 18], Channel::NotOffered)
+            .unwrap();
+    let challenge = client.server_first(server.server_first().as_bytes()).unwrap();
+    let (proof, _) = challenge.answer(&Derivation::new(b"pencil", same.salting.clone()).run());
+    let keys = server.client_final(proof.as_bytes()).unwrap().verify(&same).unwrap().keys;
+    let keyring = Keyring::default();
+    keyring.keep("ann", Proven::Scram { salting: same.salting.clone(), keys });
+    for end_point in [None, Some(&b"certificate"[..])] {
+        assert_eq!(log_in_by_keyring(&same, &keyring, end_point), Ok(()));
+        assert_eq!(log_in_by_keyring(&other, &keyring, end_point), Err(Refusal::NotProven));
+    }
+}
+
+#[test]
+fn an_md5_hash_answers_an_md5_request_and_nothing_else() {
+    let keyring = Keyring::default();
+    let hear = |md5, message| {
+        let (channel_binding, end_point) = (ChannelBinding::Prefer, None);
+        let keyring = Some(&keyring);
+        let account = Account {
+            user: "ann",
+            password: None,
+            keyring,
+            allowed: AllowedMethods { md5, cleartext: true, ..AllowedMethods::default() },
+            channel_binding,
+            end_point,
+        };
+        Responder::new(account, SEED).hear(message).map(drop)
+    };
+    let request = || Authentication::Md5Password { salt: [1; 4] };
+    assert_eq!(hear(true, request()), Err(Refusal::NotProven));
+    keyring.keep("ann", Proven::Md5(Md5Hash::new(b"secret", "ann")));
+    assert_eq!(hear(true, request()), Ok(()));
+    assert!(matches!(hear(false, request()), Err(Refusal::NotAllowed(_))));
+    assert_eq!(hear(true, Authentication::CleartextPassword), Err(Refusal::NoPassword));
 }

@@ -1,6 +1,7 @@
 //! SCRAM, the server's role: checks a client's proof.
 
 use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
 
 use super::keys::{Key, Keys};
 use super::verifier::{Salting, Verifier};
@@ -97,12 +98,12 @@ pub struct Verified {
 impl Proof {
     /// `None` if it wasn't made with the verifier's password. Takes the same time either way.
     pub fn verify(&self, verifier: &Verifier) -> Option<Verified> {
-        let client_key = xor(&self.proof, &hmac(&verifier.stored_key, &[&self.signed]));
-        let right = sha256(&client_key).ct_eq(&verifier.stored_key);
+        let client_key = Zeroizing::new(xor(&self.proof, &hmac(&verifier.stored_key, &[&self.signed])));
+        let right = sha256(client_key.as_slice()).ct_eq(&verifier.stored_key);
         let signature = hmac(&verifier.server_key, &[&self.signed]);
         bool::from(right).then(|| Verified {
             server_final: format!("v={}", encode(&signature)),
-            keys: Keys::new(client_key, verifier.server_key),
+            keys: Keys::new(*client_key, verifier.server_key),
         })
     }
 }

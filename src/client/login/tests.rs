@@ -18,7 +18,16 @@ fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
     let roster = Roster::new(&Users { secrets, ..Users::default() }, [1; 32]).unwrap();
     let (roster, deriver) = (Arc::new(roster), Arc::new(Deriver::new(1)));
     let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
-    Arc::new(Rules { admission, roster, deriver, timeout, tls: None, counters: Arc::default() })
+    Arc::new(Rules {
+        admission,
+        roster,
+        lookups: Lookups::default(),
+        keyring: Arc::default(),
+        deriver,
+        timeout,
+        tls: None,
+        counters: Arc::default(),
+    })
 }
 
 const LONG: Duration = Duration::from_secs(60);

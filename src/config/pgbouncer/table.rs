@@ -18,6 +18,8 @@ pub enum To {
     Word(&'static str),
     /// The name of a file; none there is none here.
     File(&'static str),
+    /// The same text; none there is none here.
+    Text(&'static str),
     /// It takes more than its own value to translate it.
     Composed,
     /// Nothing is lost.
@@ -37,7 +39,7 @@ pub enum Zero {
     Instead(&'static str, &'static str),
 }
 
-use To::{Composed, Count, File, Missing, Needless, Seconds, Word};
+use To::{Composed, Count, File, Missing, Needless, Seconds, Text, Word};
 use Zero::{Instead, Number, Off};
 
 const fn known(name: &'static str, default: &'static str, to: To) -> Known {
@@ -46,7 +48,8 @@ const fn known(name: &'static str, default: &'static str, to: To) -> Known {
 
 const TLS: To = Missing("TLS 1.2 and 1.3 with the ciphers that rustls holds safe");
 const CONSOLE: To = Missing("the admin console is not built yet");
-const QUERY: To = Missing("users come from auth_file only: auth_query is not built yet");
+/// PgBouncer's query where the file names none.
+pub(super) const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
 const OF_HBA: To = Needless("it counts with auth_type = hba");
 const SYSLOG: To = Missing("pgweir logs to standard error; systemd or the container keeps it");
 const LOGS: To = Needless("log.level decides what is logged");
@@ -89,10 +92,10 @@ pub static SETTINGS: &[Known] = &[
     known("server_tls_sslmode", "prefer", Word("tls.server.mode")),
     known("admin_users", "", CONSOLE),
     known("application_name_add_host", "0", Missing("application_name is passed on as it is")),
-    known("auth_dbname", "", QUERY),
+    known("auth_dbname", "", Text("auth.dbname")),
     known("auth_ldap_options", "", Missing("LDAP is not built yet")),
-    known("auth_query", "", QUERY),
-    known("auth_user", "", QUERY),
+    known("auth_query", AUTH_QUERY, Composed),
+    known("auth_user", "", Text("auth.user")),
     known("autodb_idle_timeout", "3600", Needless("an unused database costs nothing")),
     known("cancel_wait_timeout", "10", Needless("a cancel request needs no server of the pool")),
     known("client_tls_ca_file", "", File("tls.client.ca_file")),
@@ -170,7 +173,7 @@ pub fn find(name: &str) -> Option<&'static Known> {
 /// PgBouncer's name for one of our keys, if one setting is just that.
 pub fn name_of(key: &str) -> Option<&'static str> {
     let same = |known: &&Known| match known.to {
-        Count(here, _) | Seconds(here, _) | Word(here) | File(here) => here == key,
+        Count(here, _) | Seconds(here, _) | Word(here) | File(here) | Text(here) => here == key,
         Composed | Needless(_) | Missing(_) => false,
     };
     SETTINGS.iter().find(same).map(|known| known.name)

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::auth::secret::Secret;
 use crate::auth::users::Method;
+use crate::config::plan::Lookup;
 use crate::config::{Environment, Inputs, Plan, load};
 use crate::pool::settings::Mode;
 use crate::server::upstream::Host;
@@ -120,6 +122,8 @@ login = \"60s\"
 
 [auth]
 method = \"scram-sha-256\"
+# auth_query: PgBouncer's default
+query = \"off\"
 
 [users.app]
 password = \"secret\"
@@ -227,6 +231,29 @@ fn rules_and_maps_are_taken_over() {
 }
 
 #[test]
+fn users_are_looked_up_as_the_file_says() {
+    let ini = |pgbouncer: &str, database: &str| {
+        format!("[databases]\na = host=h dbname=d {database}\n[pgbouncer]\nauth_type = trust\n{pgbouncer}\n")
+    };
+    let lookup = |ini: String| Files::of(&ini).plan().databases.named["a"].lookup.clone();
+    let asked = |user: &str, query: &str, dbname: &str| {
+        let (user, query, dbname) = (user.to_owned(), Some(query.to_owned()), dbname.to_owned());
+        Some(Lookup { user, password: None, dbname, query })
+    };
+    assert_eq!(lookup(ini("auth_query = select 1", "")), None);
+    assert_eq!(lookup(ini("", "user=forced password=x")), None);
+    assert_eq!(lookup(ini("auth_user = u", "")), asked("u", table::AUTH_QUERY, "d"));
+    assert_eq!(lookup(ini("auth_user = u\nauth_query = q\nauth_dbname = x", "")), asked("u", "q", "x"));
+    assert_eq!(lookup(ini("", "auth_user=own")), asked("own", table::AUTH_QUERY, "d"));
+    let both = ini("auth_user = u\nauth_query = q", "auth_query=own auth_dbname=y");
+    assert_eq!(lookup(both), asked("u", "own", "y"));
+    let listed =
+        Files::of(&ini("auth_user = app\nauth_file = userlist.txt", "")).with("userlist.txt", USERS).plan();
+    let password = listed.databases.named["a"].lookup.clone().and_then(|lookup| lookup.password);
+    assert_eq!(password, Some(Secret::new("secret")));
+}
+
+#[test]
 fn what_would_be_less_safe_is_refused() {
     let report = |line: &str| Files::of(&format!("[pgbouncer]\n{line}\n")).try_plan().unwrap_err();
     assert_eq!(
@@ -290,7 +317,9 @@ fn user_lists() {
 fn each_setting_is_listed_once_and_means_something() {
     for (index, known) in SETTINGS.iter().enumerate() {
         assert!(!SETTINGS[..index].iter().any(|other| other.name == known.name), "{} twice", known.name);
-        if let To::Count(key, _) | To::Seconds(key, _) | To::Word(key) | To::File(key) = known.to {
+        if let To::Count(key, _) | To::Seconds(key, _) | To::Word(key) | To::File(key) | To::Text(key) =
+            known.to
+        {
             assert!(Key::new(Scope::Process, key).about().is_some(), "{key}");
         }
     }

@@ -86,8 +86,10 @@ fn convert(to: To, value: &str) -> Option<(&'static str, Converted)> {
             let duration = seconds(value).ok_or_else(|| format!("\"{value}\" is not a number of seconds"));
             Some((key, duration.map(|(text, is_zero)| at_zero(is_zero, zero, Raw::String(text)))))
         }
-        To::File(key) if !value.is_empty() => Some((key, Ok((Raw::String(value.to_owned()), None)))),
-        To::File(_) | To::Composed | To::Needless(_) | To::Missing(_) => None,
+        To::File(key) | To::Text(key) if !value.is_empty() => {
+            Some((key, Ok((Raw::String(value.to_owned()), None))))
+        }
+        To::File(_) | To::Text(_) | To::Composed | To::Needless(_) | To::Missing(_) => None,
     }
 }
 
@@ -176,6 +178,7 @@ impl Translation {
         match name {
             "listen_addr" => self.listen(settings),
             "auth_type" => self.auth_type(value, origin, settings),
+            "auth_query" => self.auth_query(value, settings),
             "auth_file" if !value.is_empty() => self.auth_file(value, origin, path),
             "verbose" if integer(value).is_some_and(|level| level > 0) => {
                 let level = Raw::String("debug".to_owned());
@@ -239,6 +242,13 @@ impl Translation {
         self.add(origin, "auth_type", files, Some(note.to_owned()));
     }
 
+    /// Nobody is looked up there without an auth_user.
+    fn auth_query(&mut self, value: &str, settings: &Settings<'_>) {
+        let query = if settings.value("auth_user").is_empty() { "off" } else { value };
+        let (origin, query) = (settings.origin(&["auth_query", "auth_user"]), Raw::String(query.to_owned()));
+        self.add(&origin, "auth_query", vec![(process("auth.query"), query)], None);
+    }
+
     fn auth_file(&mut self, value: &str, origin: &Origin, path: &Path) {
         let file = beside(path, value);
         let text = match std::fs::read_to_string(&file) {
@@ -292,6 +302,12 @@ impl Translation {
         if !pairs.iter().any(|(name, _)| name == "host") {
             found.push(("host".to_owned(), Raw::String(settings.value("unix_socket_dir").to_owned())));
         }
+        // The user alone switches it on there.
+        if pairs.iter().any(|(name, _)| name == "auth_user")
+            && !pairs.iter().any(|(name, _)| name == "auth_query")
+        {
+            found.push(("auth.query".to_owned(), Raw::String(settings.value("auth_query").to_owned())));
+        }
         // PgBouncer answers a server that asks for MD5 without being told to.
         found.push(("allow_md5".to_owned(), Raw::Boolean(true)));
         let key = |name| Key::new(Scope::Database(entry.key.clone()), name);
@@ -342,7 +358,9 @@ fn database_setting(name: &str, value: &str) -> Result<OfDatabase, String> {
         "max_db_client_connections" => {
             missing("clients are bounded over all databases only (limits.max_clients)")
         }
-        "auth_user" | "auth_query" | "auth_dbname" => missing("auth_query is not built yet"),
+        "auth_user" => text("auth.user"),
+        "auth_query" => text("auth.query"),
+        "auth_dbname" => text("auth.dbname"),
         _ => Err(format!("unknown key {name}")),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{Asked, AskedFor, Core, Held, PATIENCE, Pin, Slot};
+use super::{Asked, AskedFor, Core, Held, Order, PATIENCE, Pin, Slot};
 use crate::pool::accounts::State;
 
 /// Exempt servers up to which a pin needs no reason to be replaced.
@@ -37,8 +37,18 @@ impl<S, W: Clone> Core<S, W> {
         slot.pin = None;
         slot.asked_back = None;
         if std::mem::take(&mut slot.exempt) {
-            self.exempt -= 1;
+            self.count_again(1);
             self.exempt_pinned(now);
+        }
+    }
+
+    /// So many exempt servers count against `size` again, or are gone.
+    pub(super) fn count_again(&mut self, servers: u32) {
+        for _ in 0..servers {
+            self.exempt -= 1;
+            if self.seat.count_again() {
+                self.orders.push_back(Order::Share);
+            }
         }
     }
 
@@ -85,7 +95,7 @@ impl<S, W: Clone> Core<S, W> {
         for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
             let Some(pin) = &slot.pin else { continue };
             let limit = if pin.is_replaced { u32::MAX } else { FEW };
-            if self.exempt < self.settings.pinned_servers.min(limit) {
+            if self.exempt < self.settings.pinned_servers.min(limit) && self.seat.exempt() {
                 slot.exempt = true;
                 self.exempt += 1;
             }

@@ -13,16 +13,33 @@ impl<S, W: Clone> Core<S, W> {
         let id = permit.0;
         let profile = self.connect_ended(id);
         self.health.connected(profile);
+        let held = self.begin(now, permit, server);
+        self.recount(now);
+        self.place(now, held);
+        self.upkeep(now);
+    }
+
+    /// After [`end`](Self::end) another backend was opened in the place of the one that has really ended, for the same
+    /// client.
+    pub fn reopened(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
+        self.accounts.events.servers_closed += 1;
+        let held = self.begin(now, permit, server);
+        // Nobody gets the room that they may have been waiting for.
+        self.plan(now);
+        held
+    }
+
+    fn begin(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
+        let id = permit.0;
         self.accounts.events.connects += 1;
         let expires =
             self.settings.server_lifetime.and_then(|whole| now.checked_add(self.dice.ahead_of(whole)));
         let idle_for = self.settings.server_idle_timeout.map(|whole| self.dice.ahead_of(whole));
         let slot = self.slot(id);
         (slot.opened, slot.expires, slot.idle_for) = (now, expires, idle_for);
+        let profile = slot.profile;
         self.enter(now, id, State::Active);
-        self.recount(now);
-        self.place(now, Held { server, label: Label::BASELINE, profile, permit });
-        self.upkeep(now);
+        Held { server, label: Label::BASELINE, profile, permit }
     }
 
     /// A connect has failed, and no backend of it exists.
@@ -31,7 +48,7 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.events.connect_failures += 1;
         self.health.failed(now, profile, error, self.accounts.live(), &mut self.dice);
         let is_served = self.serves(profile);
-        if let OpenErrorKind::Rejected(_) = error.kind
+        if let OpenErrorKind::Rejected(_) | OpenErrorKind::NotProven = error.kind
             && !is_served
         {
             self.reject_line(now, profile);
@@ -55,8 +72,15 @@ impl<S, W: Clone> Core<S, W> {
         self.forget(now, permit);
     }
 
-    /// A place under the ceilings may be free now.
+    /// The pool's user has logged in with something that servers may accept: what was rejected is tried again.
+    pub fn forgive(&mut self, now: Instant) {
+        self.health.forgive();
+        self.plan(now);
+    }
+
+    /// A place under the ceilings may be free now, or one more server may be pinned beyond the size.
     pub fn retry(&mut self, now: Instant) {
+        self.exempt_pinned(now);
         self.plan(now);
     }
 
@@ -212,7 +236,7 @@ impl<S, W: Clone> Core<S, W> {
         }
         let slot = self.slots.remove(id.slot as usize);
         self.accounts.transition(now, Some(slot.state), None);
-        self.exempt -= u32::from(slot.exempt);
+        self.count_again(u32::from(slot.exempt));
         self.retiring = self.retiring.filter(|retiring| *retiring != id);
         if self.seat.leave(slot.yielded) {
             self.orders.push_back(Order::Share);

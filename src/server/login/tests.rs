@@ -17,6 +17,7 @@ fn target(upstream: &Upstream) -> Target<'_> {
         user: "ann",
         password: None,
         passfile: None,
+        keyring: None,
         profile: &[],
         minor: 0,
         tls: None,
