@@ -62,7 +62,7 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
     let fail = |login: Login<'_>, fault: &Fault| {
         house.counters.fault(fault);
         let outcome = match fault {
-            Fault::LoginFailed { .. } => LoginOutcome::Failed,
+            Fault::LoginFailed { .. } | Fault::NotThisUser { .. } => LoginOutcome::Failed,
             Fault::LoginTimeout(_) => LoginOutcome::Timeout,
             _ => LoginOutcome::Refused,
         };

@@ -4,6 +4,7 @@
 //! logged in, and [`duplex`] the hot path.
 
 pub mod accept;
+pub mod admission;
 mod alarm;
 pub mod card;
 mod clock;

@@ -13,6 +13,7 @@ use crate::pool::settings::{PoolSettings, Totals};
 use crate::server::upstream::Upstream;
 
 use super::address::{DEFAULT_PORT, Listen, TcpAddress};
+use super::auth::Auth;
 use super::tls::ServerTls;
 
 /// Everything that a running pgweir was told.
@@ -32,6 +33,7 @@ pub struct Plan {
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
+    pub auth: Auth,
     /// How other users are looked up where a database says nothing else (already merged into each [`Database`]).
     pub lookup: LookupKeys,
     pub client_tls: inbound::Settings,
@@ -143,6 +145,7 @@ impl Default for Plan {
             deadlines: Deadlines::default(),
             catalog_check: Some(Duration::from_secs(30)),
             users: Users::default(),
+            auth: Auth::default(),
             lookup: LookupKeys::default(),
             client_tls: inbound::Settings::default(),
             server_tls: ServerTls::default(),

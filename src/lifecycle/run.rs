@@ -15,14 +15,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::vacate;
+use super::{rules, vacate};
 use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
+use crate::client::admission::Admission;
 use crate::client::card::{self, Registry};
 use crate::client::house::{Catalogs, Database, Databases, House};
 use crate::client::life;
 use crate::client::login::Rules;
+use crate::config::auth::AuthError;
 use crate::config::{self, Listen, Plan};
 use crate::meter::counters::Counters;
 use crate::net::dial::Dialer;
@@ -56,6 +58,8 @@ enum StartError {
     Verifier(#[from] BadVerifier),
     #[error(transparent)]
     Tls(#[from] CertificateError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
 }
@@ -120,6 +124,15 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
             certificates
                 .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
         );
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let (admission, counters) = (house.rules.admission.clone(), house.counters.clone());
+        tokio::spawn(rules::watch(
+            plan.auth.clone(),
+            plan.client_tls.verifies_clients(),
+            admission,
+            counters,
+            hangup,
+        ));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
@@ -138,6 +151,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     });
     let keyring = Arc::default();
     let rules = Rules {
+        admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         lookups: lookups(plan, certificates, &connector, &keyring),
         keyring,
@@ -152,7 +166,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         rules,
         registry: Registry::default(),
         databases: databases(plan, certificates),
-        passwords: plan.users.passwords(),
+        passwords: plan.users.clone(),
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),

@@ -117,6 +117,9 @@ impl From<&Fault> for Closed {
             Fault::LoginFailed { .. }
             | Fault::UsersUnknown
             | Fault::RefusedByRule(_)
+            | Fault::NoRule { .. }
+            | Fault::RejectedByRule { .. }
+            | Fault::NotThisUser { .. }
             | Fault::UnknownDatabase(_)
             | Fault::LoginTimeout(_)
             | Fault::TooManyClients { .. }
@@ -177,6 +180,8 @@ pub struct Counters {
     pub server_handshakes: Tally,
     /// Attempts to take new certificates over.
     pub certificate_reloads: Tally,
+    /// Attempts to take new HBA rules over.
+    pub rule_reloads: Tally,
     /// When certificates end, in seconds since the epoch; 0 without one.
     pub client_certificate_end: Latest,
     pub server_certificate_end: Latest,
@@ -206,6 +211,7 @@ impl Default for Counters {
             client_handshakes: Tally::new(Done::LABELS),
             server_handshakes: Tally::new(Done::LABELS),
             certificate_reloads: Tally::new(Done::LABELS),
+            rule_reloads: Tally::new(Done::LABELS),
             client_certificate_end: Latest::default(),
             server_certificate_end: Latest::default(),
             log_lines_dropped: Counter::default(),

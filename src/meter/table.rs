@@ -103,6 +103,11 @@ pub static COUNTERS: &[Family<Counters>] = &[
         "Attempts to take over new certificates, by outcome.",
         By("outcome", |c| c.certificate_reloads.read()),
     ),
+    Family::counter(
+        "pgweir_hba_reloads_total",
+        "Attempts to take over new HBA rules, by outcome.",
+        By("outcome", |c| c.rule_reloads.read()),
+    ),
     Family::gauge(
         "pgweir_tls_certificate_not_after_seconds",
         "When the certificate that clients or servers see ends, in seconds since the epoch; 0 without one.",
