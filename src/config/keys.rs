@@ -68,7 +68,7 @@ rows! {
     TOP: Plan {
         /// Addresses for clients.
         "listen" => listen: Addresses;
-        /// Address of the HTTP endpoint with /metrics, /healthz and /readyz.
+        /// Address of the HTTP endpoint with /metrics, /status.json, /healthz and /readyz.
         "http.listen" => http.listen: OrOff(Tcp);
         /// Whether /readyz also needs an answer of the upstream; an outage then takes all pods out at once.
         "http.ready_needs_upstream" => http.ready_needs_upstream: Flag;

@@ -11,3 +11,4 @@ pub mod pools;
 pub mod process;
 pub mod readiness;
 pub mod scrape;
+pub mod status;

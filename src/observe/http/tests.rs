@@ -57,6 +57,11 @@ fn the_routes_answer() {
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("\npgweir_pool_size{database=\"shop\",user=\"app\"} 0\n"), "{body}");
+    let (status, head, body) = ask(&server, "GET", "/status.json?since=7");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let status: crate::observe::status::Status = serde_json::from_str(&body).expect("the contract");
+    assert_eq!(status.contract, crate::observe::status::CONTRACT);
     for path in ["/healthz", "/livez"] {
         assert_eq!(ask(&server, "GET", path).0, 200, "{path}");
     }
