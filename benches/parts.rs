@@ -185,7 +185,7 @@ fn prepared_query(bencher: Bencher<'_, '_>) {
 fn checkout(bencher: Bencher<'_, '_>) {
     let now = Instant::now();
     let profile = Profiles::default().intern(Default::default(), []);
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let settings = PoolSettings { size: 20, ..PoolSettings::default() };
     let mut core: Core<u32, ()> = Core::new(now, settings, Ceilings::default().seat("d", "u"), 7);
     let mut tickets = Vec::new();

@@ -13,18 +13,22 @@ use pgweir::observe::board::Board;
 use pgweir::observe::http::Http;
 use pgweir::observe::process::About;
 use pgweir::observe::readiness::Readiness;
-use pgweir::pool::snapshot::PoolSnapshot;
+use pgweir::pool::applications::ApplicationSnapshot;
+use pgweir::pool::snapshot::{PinSnapshot, PoolSnapshot};
+use pgweir::pool::spread::Spread;
 
 /// The body of `/metrics`, with two pools, one of them with a name that needs care.
 fn page() -> String {
     let pool = |user: &str| PoolSnapshot {
         database: "shop".to_owned(),
         user: user.to_owned(),
-        wait_buckets: [1; 19],
-        wait_total: Duration::from_millis(1234),
+        wait: Spread { counts: [1; 19], sum: Duration::from_millis(1234) },
         oldest_wait: Duration::from_micros(250),
-        pins: vec![("advisory_lock", 1)],
-        pins_begun: vec![("advisory_lock", 2)],
+        pins: vec![PinSnapshot { reason: "advisory_lock", now: 1, begun: 2, held: Duration::from_secs(3) }],
+        connect_failures: vec![("28P01".to_owned(), 1)],
+        errors: vec![("57P03".to_owned(), 2)],
+        server_errors: vec![("23".to_owned(), 3)],
+        applications: vec![ApplicationSnapshot { name: "we\"b".into(), clients: 1, ..Default::default() }],
         ..PoolSnapshot::default()
     };
     let pools = [pool("app"), pool("quo\"te\\ new\nline \x1b[31m {x=\"y\"} 1")];
@@ -180,7 +184,7 @@ fn the_document_and_the_endpoint_say_the_same() {
 fn label_values_are_explained() {
     let document = include_str!("../docs/metrics.md");
     for (name, family) in families(&page()) {
-        for label in ["reason", "outcome", "state", "direction"] {
+        for label in ["reason", "outcome", "state", "direction", "event"] {
             for value in family.samples.iter().filter_map(|sample| sample.label(label)) {
                 assert!(document.contains(&format!("`{value}`")), "{name}: {label} {value}");
             }

@@ -16,7 +16,7 @@ use super::relay::Client;
 use crate::meter::counters::{Closed, LoginOutcome};
 use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
-use crate::pool::key::{Label, Profile, Wish};
+use crate::pool::key::{Profile, Wish};
 use crate::server::cancel;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
@@ -34,10 +34,10 @@ pub async fn serve(stream: Box<Stream>, house: Arc<House>) {
         Ok(Some(ready)) => {
             let _entry = ready.entry;
             let _place = ready.place;
-            let _enrolled = ready.client.home.pool.enrol();
+            let home = ready.client.home.clone();
             match ready.client.run().await {
                 Some(fault) => {
-                    house.counters.fault(&fault);
+                    home.fault(&fault);
                     Closed::from(&fault)
                 }
                 None => Closed::Terminate,
@@ -137,7 +137,7 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
 /// Looks whether a new session would begin otherwise than those that are there. If no server is at hand, another client
 /// will look.
 async fn compare_defaults(home: &Home, profile: &Profile) {
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let Ok(Ok(mut lease)) = timeout(AT_HAND, home.pool.checkout(wish)).await else {
         return home.known.set_due();
     };
@@ -156,7 +156,7 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
     if let Some(params) = home.known.params(profile.id) {
         return Ok(params);
     }
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let mut lease = timeout(house.deadlines.login, home.pool.checkout(wish))
         .await
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
@@ -186,6 +186,7 @@ async fn welcome<'a>(
     let greeted = login::welcome(&mut guest, params.iter(), entry.card.pid, entry.card.secret());
     timeout(house.deadlines.login, greeted).await.map_err(|_| ())?.map_err(|_| ())?;
     let card = entry.card.clone();
+    let application = home.pool.enter(params.get(APPLICATION_NAME).unwrap_or_default());
     poll_fn(|cx| {
         card.listen(cx.waker());
         Poll::Ready(())
@@ -199,6 +200,8 @@ async fn welcome<'a>(
         half_open: HalfOpen::default(),
         state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
+        application,
+        rested: None,
         clock: Clock::default(),
         speaks_otherwise: false,
         home,

@@ -19,6 +19,7 @@ pub mod login;
 mod queue;
 mod relay;
 mod settle;
+mod slow;
 mod stall;
 mod transfer;
 mod working;

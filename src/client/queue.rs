@@ -21,7 +21,13 @@ use crate::wire::write;
 impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
-        let wish = Wish { profile: self.profile.id, label: Label(self.state.settings.id), home: self.last };
+        let wish = Wish {
+            profile: self.profile.id,
+            label: Label(self.state.settings.id),
+            home: self.last,
+            application: self.application,
+            rested: self.rested.take(),
+        };
         let mut checkout = self.home.pool.checkout(wish);
         poll_fn(|cx| self.poll_checkout(cx, &mut checkout)).await
     }

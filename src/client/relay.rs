@@ -23,7 +23,8 @@ use super::listen;
 use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
-use crate::pool::key::{Profile, ServerId};
+use crate::pool::applications::ApplicationId;
+use crate::pool::key::{Moment, Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
 use crate::session::pins::Hold;
@@ -44,6 +45,10 @@ pub(super) struct Client {
     pub card: Arc<Card>,
     pub home: Arc<Home>,
     pub profile: Arc<Profile>,
+    /// Its place among the clients of its application.
+    pub application: ApplicationId,
+    /// When it gave back its last server.
+    pub rested: Option<Moment>,
     /// Where it was served last.
     pub last: Option<ServerId>,
     /// Where it listens while it rests.
@@ -169,10 +174,12 @@ impl Client {
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
         let lingers = self.lingers();
+        let (server, stopwatch) = lease.parts();
         Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,
-            server: lease,
+            server,
+            stopwatch,
             state: &mut self.state,
             home: &self.home,
             lanes: self.lanes.get_or_insert_with(Working::take),
@@ -189,6 +196,12 @@ fn caught<F: Future>(mut future: Pin<&mut F>) -> impl Future<Output = Option<F::
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.home.pool.leave(self.application);
+    }
 }
 
 // -- resting

@@ -1,10 +1,12 @@
 //! After an exchange: ask PostgreSQL what the session has become, if anything says that it may have changed, and
 //! hand the server back or keep it.
 
+use std::time::Instant;
+
 use super::duplex::End;
 use super::relay::Client;
 use crate::pool::accounts::Tally;
-use crate::pool::core::Pin;
+use crate::pool::core::{Pin, Purpose, Returned};
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
@@ -32,7 +34,8 @@ impl Client {
             Ok(clean) => {
                 self.after_exchange(&lease);
                 self.state.touch.clear();
-                lease.release(clean, self.tally());
+                let returned = lease.release(clean, self.tally());
+                self.returned(returned);
                 None
             }
             Err(_) => Some(lease),
@@ -43,6 +46,10 @@ impl Client {
     /// `lingered`: the client has paused since.
     pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
+        // What is asked now is not the client's work.
+        if let Some(took) = lease.stopwatch().ended(Instant::now()) {
+            self.mind_length(took);
+        }
         // RESET ALL gave such a session other values than its client began with, and nothing says which.
         let began_anew = lease.began_otherwise
             && self.state.touch.effects.intersects(Effects::GUC_ALL.or(Effects::DISCARD_ALL));
@@ -70,13 +77,16 @@ impl Client {
             return Ok(None);
         }
         if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
-            && lease.restore(&resting).await.is_err()
+            && lease.reset_to(&resting).await.is_err()
         {
             lease.close();
             return Ok(None);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
-            Ok(clean) => lease.release(clean, self.tally()),
+            Ok(clean) => {
+                let returned = lease.release(clean, self.tally());
+                self.returned(returned);
+            }
             Err(Unclean::Doubtful) => self.resolve_doubt(lease).await?,
             // Dropping the lease ends the server.
             Err(unclean) => tracing::warn!(%unclean, "a server was not clean and is closed"),
@@ -106,6 +116,18 @@ impl Client {
         self.state.told.adopt(&lease.ledger.params);
     }
 
+    fn rename(&mut self) {
+        let name = self.state.told.get(APPLICATION_NAME).unwrap_or_default();
+        self.application = self.home.pool.rename(self.application, name);
+    }
+
+    fn returned(&mut self, returned: Returned) {
+        self.rested = Some(returned.at);
+        if let Some(took) = returned.transaction {
+            self.mind_length(took);
+        }
+    }
+
     /// No byte for the server or from it is held.
     fn is_quiet(&self) -> bool {
         self.lanes.as_ref().is_none_or(|lanes| {
@@ -115,12 +137,17 @@ impl Client {
 
     fn tally(&mut self) -> Tally {
         let work = self.lanes.as_mut().map(|lanes| std::mem::take(&mut lanes.work)).unwrap_or_default();
-        work.errors.iter().for_each(|code| self.home.counters.server_error(*code));
+        work.errors.iter().for_each(|code| self.home.server_error(*code));
         Tally {
             queries: work.queries,
             transactions: work.transactions,
             bytes_up: work.bytes_up,
             bytes_down: work.bytes_down,
+            messages_up: work.messages_up,
+            messages_down: work.messages_down,
+            statements_found: work.statements_found,
+            statements_parsed: work.statements_parsed,
+            statements_evicted: work.statements_evicted,
         }
     }
 
@@ -179,11 +206,13 @@ impl Client {
     }
 
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
+        let began = Instant::now();
         let mut answers = ask(lease, questions).await;
         if answers.as_ref().is_err_and(AskError::is_harmless) {
             // A hidden DEALLOCATE ALL took our statements, perhaps, or the client's own statement_timeout struck.
             answers = ask(lease, questions).await;
         }
+        lease.asked_for(Purpose::Probe, began);
         match answers {
             Ok(answers) => {
                 self.take_answers(lease, questions, &answers);
@@ -210,6 +239,7 @@ impl Client {
             self.speaks_otherwise = others.next().is_some();
         }
         self.state.settings = settings;
+        self.rename();
         self.state.pins = answers.pins(self.state.pins);
     }
 
@@ -272,7 +302,8 @@ impl Client {
         }
         lease.ledger.replies.resolved();
         if let Ok(clean) = clean::prove(&lease.ledger, true) {
-            lease.release(clean, self.tally());
+            let returned = lease.release(clean, self.tally());
+            self.returned(returned);
         }
         Ok(())
     }

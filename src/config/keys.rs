@@ -104,6 +104,8 @@ rows! {
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
         /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
+        /// How far back a pool's verdict and the advice look.
+        "advice.window" => advice_window: Span { min: Duration::from_secs(2) };
         /// How clients prove who they are.
         "auth.method" => users.method: Word(METHODS);
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
@@ -122,6 +124,8 @@ rows! {
         "shutdown.timeout" => shutdown.timeout: ANY;
         /// One line of text, or of JSON, an event.
         "log.format" => log.format: Word(LOG_FORMATS);
+        /// Transactions that take longer are logged, without their text.
+        "log.slow_transaction" => deadlines.slow_transaction: OrOff(SOME_TIME);
         /// The least important events that are logged.
         "log.level" => log.level: Word(LOG_LEVELS);
     }

@@ -28,6 +28,8 @@ pub struct Plan {
     pub deadlines: Deadlines,
     /// How often what is known of a database's routines is doubted; `None`: never.
     pub catalog_check: Option<Duration>,
+    /// How far back verdicts on pools look.
+    pub advice_window: Duration,
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
@@ -105,6 +107,7 @@ impl Default for Plan {
             client_limits: ClientLimits::default(),
             deadlines: Deadlines::default(),
             catalog_check: Some(Duration::from_secs(30)),
+            advice_window: Duration::from_secs(60),
             users: Users::default(),
             client_tls: inbound::Settings::default(),
             server_tls: ServerTls::default(),

@@ -51,6 +51,11 @@ impl Exposition {
                     self.line(family.name, "", labels, Some((label, text)), value);
                 }
             }
+            Read::Named(label, read) => {
+                for (text, value) in read(source) {
+                    self.line(family.name, "", labels, Some((label, &text)), value);
+                }
+            }
             Read::Spread(read) => self.spread(family.name, labels, &read(source)),
         }
     }

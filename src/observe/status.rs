@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::meter::news::{EventKind, Severity};
+
 pub use self::pool::{
     Application, Clients, Connections, Figures, History, Pin, Pool, Quantiles, Queue, Server, Servers,
     Standing,
@@ -87,24 +89,4 @@ pub struct Event {
     pub user: Option<String>,
     /// For people.
     pub text: String,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum EventKind {
-    SaturationBegan,
-    SaturationEnded,
-    VerdictChanged,
-    UpstreamDown,
-    UpstreamUp,
-    /// Clients were refused, or waited in vain.
-    LimitHit,
-    SlowTransaction,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    Info,
-    Warning,
 }

@@ -20,7 +20,7 @@ const A: ProfileId = ProfileId(0);
 const B: ProfileId = ProfileId(1);
 
 fn wish(profile: ProfileId) -> Wish {
-    Wish { profile, label: Label::BASELINE, home: None }
+    Wish::plain(profile)
 }
 
 /// A client that can do without its server.
@@ -134,7 +134,7 @@ impl Bench {
     }
 
     fn fail(&mut self, permit: Permit, kind: OpenErrorKind) {
-        self.core.failed(self.now, permit, &OpenError { kind, text: "no".into() });
+        self.core.failed(self.now, permit, &OpenError { kind, sqlstate: None, text: "no".into() });
     }
 
     /// `n` lent servers of one profile.
@@ -196,7 +196,7 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
         pool.give_back(held);
     }
     let mut pick = |label: u32, home: Option<usize>| {
-        let wish = Wish { profile: A, label: Label(label), home: home.map(|home| ids[home]) };
+        let wish = Wish { label: Label(label), home: home.map(|home| ids[home]), ..Wish::plain(A) };
         let Checkout::Lent(held) = pool.core.checkout(pool.now, &wish, &0) else { panic!() };
         let at = ids.iter().position(|id| *id == held.id());
         let _ = held;

@@ -134,7 +134,11 @@ impl Source {
 }
 
 fn unread(error: &AskError) -> OpenError {
-    OpenError { kind: OpenErrorKind::Unreachable, text: format!("reading the settings: {error}") }
+    OpenError {
+        kind: OpenErrorKind::Unreachable,
+        sqlstate: None,
+        text: format!("reading the settings: {error}"),
+    }
 }
 
 fn open_error(error: &ConnectError) -> OpenError {
@@ -162,5 +166,9 @@ fn open_error(error: &ConnectError) -> OpenError {
         other if kind == OpenErrorKind::Unreachable => other.to_string(),
         other => format!("pgweir: {other}"),
     };
-    OpenError { kind, text }
+    let sqlstate = match error {
+        ConnectError::Refused { sqlstate, .. } => Some(*sqlstate),
+        _ => None,
+    };
+    OpenError { kind, sqlstate, text }
 }

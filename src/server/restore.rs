@@ -4,10 +4,12 @@
 //! and say nothing known while a replay is under way.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ask::AskError;
 use super::lease::Lease;
 use crate::pool::accounts::Tally;
+use crate::pool::core::Purpose;
 use crate::pool::key::Label;
 use crate::session::clean;
 use crate::session::settings::{Interner, Settings, replay};
@@ -34,10 +36,22 @@ impl Lease {
     /// # Errors
     /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
+        self.set(wanted, Purpose::Replay).await
+    }
+
+    /// The same, to take away what the next client must not have.
+    ///
+    /// # Errors
+    /// As [`Self::restore`].
+    pub async fn reset_to(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
+        self.set(wanted, Purpose::Reset).await
+    }
+
+    async fn set(&mut self, wanted: &Arc<Settings>, purpose: Purpose) -> Result<(), AskError> {
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
         let resets = self.began_otherwise.then(|| self.baseline.clone());
         if let Some(sql) = replay(&there.overrides, &wanted.overrides, resets.as_deref())
-            && let Err(error) = self.ask(&sql).await
+            && let Err(error) = self.ask_for(purpose, sql).await
         {
             // One Query is one transaction.
             self.ledger.settings = Some(there).filter(|_| error.is_harmless());
@@ -45,6 +59,13 @@ impl Lease {
         }
         self.wear(wanted.clone());
         Ok(())
+    }
+
+    async fn ask_for(&mut self, purpose: Purpose, sql: String) -> Result<(), AskError> {
+        let began = Instant::now();
+        let asked = self.ask(&sql).await;
+        self.asked_for(purpose, began);
+        asked.map(drop)
     }
 
     /// Whether the server has all of these statements.

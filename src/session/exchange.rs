@@ -57,6 +57,12 @@ pub struct Work {
     pub transactions: u64,
     pub bytes_up: u64,
     pub bytes_down: u64,
+    pub messages_up: u64,
+    pub messages_down: u64,
+    /// Named statements that the server had when they were needed; that it got for that; that it gave up for others.
+    pub statements_found: u64,
+    pub statements_parsed: u64,
+    pub statements_evicted: u64,
 }
 
 pub struct Exchange<'a> {
@@ -119,7 +125,9 @@ impl Exchange<'_> {
     /// written next.
     pub(super) fn ensure(&mut self, statement: &Statement, stamp: Stamp, fate: Fate) {
         let now = self.segments();
-        if !self.server.statements.serves(statement.id, stamp, now) {
+        if self.server.statements.serves(statement.id, stamp, now) {
+            self.work.statements_found += 1;
+        } else {
             self.parse_copy(statement, stamp, fate, None);
         }
     }
@@ -135,6 +143,7 @@ impl Exchange<'_> {
         fate: Fate,
         name: Option<Arc<[u8]>>,
     ) {
+        self.work.statements_parsed += 1;
         let id = statement.id;
         let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
         self.close_copy(id, ours);
@@ -148,6 +157,7 @@ impl Exchange<'_> {
             self.server.statements.doubt(id);
         }
         while let Some(evicted) = self.server.statements.evict(now) {
+            self.work.statements_evicted += 1;
             self.close_copy(evicted, Fate::Swallow);
         }
     }

@@ -60,8 +60,8 @@ fn the_routes_answer() {
     let (status, head, body) = ask(&server, "GET", "/status.json?since=7");
     assert_eq!(status, 200);
     assert!(head.contains("content-type: application/json"), "{head}");
-    let status: crate::observe::status::Status = serde_json::from_str(&body).expect("the contract");
-    assert_eq!(status.contract, crate::observe::status::CONTRACT);
+    let status: status::Status = serde_json::from_str(&body).expect("the contract");
+    assert_eq!(status.contract, status::CONTRACT);
     for path in ["/healthz", "/livez"] {
         assert_eq!(ask(&server, "GET", path).0, 200, "{path}");
     }
