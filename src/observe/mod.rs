@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod exposition;
+mod history;
 pub mod http;
 pub mod log;
 pub mod pools;
@@ -12,3 +13,4 @@ pub mod process;
 pub mod readiness;
 pub mod scrape;
 pub mod status;
+pub mod watch;
