@@ -215,7 +215,7 @@ impl<S, W: Clone> Core<S, W> {
             true => Trouble::Full,
             false => Trouble::Unreachable(text),
         });
-        health.or(self.hungry.then_some(Trouble::Ceiling))
+        health.or_else(|| self.hungry.then_some(Trouble::Ceiling))
     }
 
     fn pins_by_reason(&self, now: Instant) -> Vec<PinSnapshot> {
