@@ -49,6 +49,7 @@ fn page() -> String {
         counters,
         readiness: Arc::new(Readiness::new(false)),
         pools: Box::new(move || pools.to_vec()),
+        pinned: Box::new(Vec::new),
         dropped_lines: None,
     };
     let http = Http::bind("127.0.0.1:0").expect("a free port");

@@ -8,6 +8,7 @@ pub mod exposition;
 mod history;
 pub mod http;
 pub mod log;
+pub mod pins;
 pub mod pools;
 pub mod process;
 pub mod readiness;
