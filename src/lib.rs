@@ -11,6 +11,7 @@ pub mod sql;
 pub mod wire;
 
 // Core: decisions. Time is a value.
+pub mod advice;
 pub mod auth;
 pub mod catalog;
 pub mod pool;

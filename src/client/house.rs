@@ -34,6 +34,8 @@ use crate::session::pins::Reason;
 use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
+use crate::wire::fault::Fault;
+use crate::wire::sqlstate::SqlState;
 
 /// Where one database is, and what its pools may do.
 #[derive(Clone, Debug)]
@@ -131,6 +133,18 @@ impl PinsTold {
 }
 
 impl Home {
+    /// pgweir told a client this.
+    pub fn fault(&self, fault: &Fault) {
+        self.counters.fault(fault);
+        self.pool.note_error(fault.sqlstate());
+    }
+
+    /// PostgreSQL's own error went through to a client.
+    pub(super) fn server_error(&self, code: SqlState) {
+        self.counters.server_error(code);
+        self.pool.note_server_error(code);
+    }
+
     /// As pools are named in messages: database and user.
     pub fn name(&self) -> String {
         format!("{}/{}", self.pool.database(), self.pool.user())

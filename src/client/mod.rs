@@ -22,6 +22,7 @@ mod queue;
 mod recover;
 mod relay;
 mod settle;
+mod slow;
 mod stall;
 mod transfer;
 mod working;

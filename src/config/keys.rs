@@ -74,7 +74,7 @@ rows! {
     TOP: Plan {
         /// Addresses for clients.
         "listen" => listen: Addresses;
-        /// Address of the HTTP endpoint with /metrics, /healthz and /readyz.
+        /// Address of the HTTP endpoint with /metrics, /status.json, /healthz and /readyz.
         "http.listen" => http.listen: OrOff(Tcp);
         /// Whether /readyz also needs an answer of the upstream; an outage then takes all pods out at once.
         "http.ready_needs_upstream" => http.ready_needs_upstream: Flag;
@@ -112,6 +112,8 @@ rows! {
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
         /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
+        /// How far back a pool's verdict and the advice look.
+        "advice.window" => advice_window: Span { min: Duration::from_secs(2) };
         /// How clients prove who they are, if no rules say it.
         "auth.method" => auth.method: Word(METHODS);
         /// Rules that say which clients prove it how, in the syntax of pg_hba.conf; read again at SIGHUP.
@@ -150,6 +152,8 @@ rows! {
         "shutdown.timeout" => shutdown.timeout: ANY;
         /// One line of text, or of JSON, an event.
         "log.format" => log.format: Word(LOG_FORMATS);
+        /// Transactions that take longer are logged, without their text.
+        "log.slow_transaction" => deadlines.slow_transaction: OrOff(SOME_TIME);
         /// The least important events that are logged.
         "log.level" => log.level: Word(LOG_LEVELS);
     }

@@ -30,6 +30,8 @@ pub struct Plan {
     pub deadlines: Deadlines,
     /// How often what is known of a database's routines is doubted; `None`: never.
     pub catalog_check: Option<Duration>,
+    /// How far back verdicts on pools look.
+    pub advice_window: Duration,
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
@@ -144,6 +146,7 @@ impl Default for Plan {
             client_limits: ClientLimits::default(),
             deadlines: Deadlines::default(),
             catalog_check: Some(Duration::from_secs(30)),
+            advice_window: Duration::from_secs(60),
             users: Users::default(),
             auth: Auth::default(),
             lookup: LookupKeys::default(),

@@ -117,6 +117,16 @@ pub static COUNTERS: &[Family<Counters>] = &[
         }),
     ),
     Family::counter(
+        "pgweir_slow_transactions_total",
+        "Transactions that took longer than log.slow_transaction.",
+        One(|c| Count(c.slow_transactions.get())),
+    ),
+    Family::histogram(
+        "pgweir_runtime_lag_seconds",
+        "How long tasks that were ready waited for a thread, tried ten times a second.",
+        |c| c.lag.read(),
+    ),
+    Family::counter(
         "pgweir_log_lines_dropped_total",
         "Log lines dropped because the log's reader was too slow.",
         One(|c| Count(c.log_lines_dropped.get())),

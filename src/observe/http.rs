@@ -1,4 +1,4 @@
-//! The HTTP server of `/metrics`, `/pins.json`, `/healthz` (`/livez`) and `/readyz`.
+//! The HTTP server of `/metrics`, `/status.json`, `/pins.json`, `/healthz` (`/livez`) and `/readyz`.
 //!
 //! It has one thread with its own runtime and serves until it is stopped, while the process drains too. What a
 //! stranger can take is bounded: connections at once, bytes of a request, time of a connection. Each connection
@@ -25,7 +25,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::{exposition, pins, scrape};
+use super::{exposition, pins, scrape, status};
 
 /// Connections at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -149,6 +149,7 @@ async fn converse(stream: TcpStream, board: Arc<Board>, _seat: OwnedSemaphorePer
 fn answer(method: &Method, path: &str, query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
     let route: fn(Option<&str>, &Board) -> Response<Full<Bytes>> = match path {
         "/metrics" => metrics,
+        "/status.json" => status_json,
         "/pins.json" => pins,
         "/healthz" | "/livez" => |_, _| text(StatusCode::OK, "ok\n"),
         "/readyz" => readyz,
@@ -168,8 +169,19 @@ fn metrics(_query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
     response
 }
 
+/// `since=N`: histories begin with point N.
+fn status_json(query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
+    let since = query.and_then(|q| q.split('&').find_map(|part| part.strip_prefix("since=")?.parse().ok()));
+    let status = status::read::status(board, since.unwrap_or(0));
+    json(serde_json::to_vec(&status).expect("numbers, texts and lists of them"))
+}
+
 fn pins(_query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::OK, pins::page((board.pinned)()));
+    json(pins::page((board.pinned)()))
+}
+
+fn json(body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod exposition;
+mod history;
 pub mod http;
 pub mod log;
 pub mod pins;
@@ -12,3 +13,5 @@ pub mod pools;
 pub mod process;
 pub mod readiness;
 pub mod scrape;
+pub mod status;
+pub mod watch;

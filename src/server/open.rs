@@ -203,7 +203,11 @@ enum Begun {
 }
 
 fn unread(error: &AskError) -> OpenError {
-    OpenError { kind: OpenErrorKind::Unreachable, text: format!("reading the settings: {error}") }
+    OpenError {
+        kind: OpenErrorKind::Unreachable,
+        sqlstate: None,
+        text: format!("reading the settings: {error}"),
+    }
 }
 
 fn open_error(error: &ConnectError) -> OpenError {
@@ -233,5 +237,9 @@ fn open_error(error: &ConnectError) -> OpenError {
         other if kind == OpenErrorKind::Unreachable => other.to_string(),
         other => format!("pgweir: {other}"),
     };
-    OpenError { kind, text }
+    let sqlstate = match error {
+        ConnectError::Refused { sqlstate, .. } => Some(*sqlstate),
+        _ => None,
+    };
+    OpenError { kind, sqlstate, text }
 }
