@@ -1,0 +1,370 @@
+// The status page: asks status.json once a second while it is visible, and shows the answers. docs/status.md explains
+// the fields. All that comes from the network is shown as text, never as markup.
+
+const EVERY_MS = 1000;
+const PATIENCE_MS = 5000;
+const KEPT_S = 15 * 60;
+const CARDS = 5;
+
+// Worst first. Behind the first group clients suffer, behind the second something could be better.
+const SHORTAGES = ["upstream_down", "upstream_limit", "saturated", "starved_by_pins", "held_by_idle_transactions", "upstream_slow"];
+const IMPERFECT = ["tight", "oversized"];
+const ORDER = [...SHORTAGES, ...IMPERFECT, "healthy", "idle"];
+
+const $ = (id) => document.getElementById(id);
+
+// ── Words and numbers ───────────────────────────────────────────────────────────────────────────────────────────
+
+const digits = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
+const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
+const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
+
+const number = (n) => (n < 100 ? digits : whole).format(n);
+const percent = (share) => `${Math.round(100 * share)} %`;
+const words = (label) => label.replaceAll("_", " ");
+
+function seconds(s) {
+  if (s === null || s === undefined) return "–";
+  if (s === 0) return "0";
+  if (s < 0.001) return `${digits.format(s * 1e6)} µs`;
+  if (s < 1) return `${digits.format(s * 1e3)} ms`;
+  if (s < 60) return `${digits.format(s)} s`;
+  const [minutes, hours] = [Math.floor(s / 60), Math.floor(s / 3600)];
+  if (minutes < 60) return `${minutes} min`;
+  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
+}
+
+function bytes(n) {
+  const power = n < 1024 ? 0 : Math.min(Math.floor(Math.log2(n) / 10), 4);
+  return `${digits.format(n / 1024 ** power)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
+}
+
+function moment(at) {
+  const date = new Date(at * 1000);
+  const isToday = date.toDateString() === new Date().toDateString();
+  return isToday ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
+}
+
+// ── Elements ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+  made.append(...children);
+  return made;
+}
+
+/** Touches nothing that is right already: no layout, and no screen reader begins anew. */
+function text(node, wanted) {
+  if (node.textContent !== wanted) node.textContent = wanted;
+}
+
+/** Makes the children of `parent` those of `items`, in their order; who was there under the same key stays. */
+function children(parent, items, key, make, fill) {
+  const keys = new Set(items.map(key));
+  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
+  for (const [name, child] of old) if (!keys.has(name)) child.remove();
+  let place = parent.firstElementChild;
+  for (const item of items) {
+    const child = old.get(key(item)) ?? make(item);
+    child.dataset.key = key(item);
+    if (child === place) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+    fill(child, item);
+  }
+}
+
+/** A table of texts. `cells` says what stands in each column of an item's row. */
+function table(id, items, key, cells, none) {
+  const heads = [...$(id).tHead.rows[0].cells];
+  const body = $(id).tBodies[0];
+  if (items.length === 0) {
+    const make = () => element("tr", {}, element("td", { colspan: heads.length, class: "empty" }, none));
+    return children(body, [none], () => "none", make, () => {});
+  }
+  const make = () => element("tr", {}, ...heads.map((head) => element("td", { class: head.className })));
+  const fill = (row, item) => cells(item).forEach((cell, i) => text(row.cells[i], cell));
+  children(body, items, (item) => `row ${key(item)}`, make, fill);
+}
+
+function spark(series) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("class", "spark");
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  for (const one of series) {
+    const path = document.createElementNS(svg.namespaceURI, "path");
+    if (one.below) path.setAttribute("class", "below");
+    svg.append(path);
+  }
+  return svg;
+}
+
+/** The newest point is at the right edge; `floor` keeps small noise small. */
+function draw(svg, chart, history, points) {
+  const drawn = `${history.next} ${points}`;
+  if (svg.dataset.drawn === drawn) return;
+  svg.dataset.drawn = drawn;
+  svg.setAttribute("viewBox", `0 -1 ${points - 1} 102`);
+  const top = Math.max(chart.floor, ...chart.series.map((one) => peak(history[one.of])));
+  chart.series.forEach((one, i) => {
+    const values = history[one.of];
+    const at = (value, j) => `${points - values.length + j} ${(100 - (100 * (value ?? 0)) / top).toFixed(1)}`;
+    svg.children[i].setAttribute("d", values.length > 1 ? `M${values.map(at).join("L")}` : "");
+  });
+}
+
+const peak = (values) => values.reduce((most, value) => Math.max(most, value ?? 0), 0);
+
+// ── What is known ───────────────────────────────────────────────────────────────────────────────────────────────
+
+const SERIES = ["utilisation", "waiting", "wait_p50_s", "wait_p99_s", "transactions_per_s"];
+const CHARTS = [
+  { name: "Utilisation", series: [{ of: "utilisation" }], floor: 1, show: percent },
+  { name: "Waiting", series: [{ of: "waiting" }], floor: 1, show: number },
+  { name: "Wait p50 / p99", series: [{ of: "wait_p50_s", below: true }, { of: "wait_p99_s" }], floor: 0.001, show: seconds },
+  { name: "Transactions per second", series: [{ of: "transactions_per_s" }], floor: 1, show: number },
+];
+const CURRENT = [
+  (pool) => percent(pool.now.utilisation),
+  (pool) => number(pool.clients.waiting),
+  (pool) => `${seconds(pool.now.wait.p50_s)} / ${seconds(pool.now.wait.p99_s)}`,
+  (pool) => `${number(pool.now.transactions_per_s)}/s`,
+];
+
+let status = null; // the latest answer
+let histories = new Map(); // pool → its points
+let chosen = null; // the pool whose details are shown
+let lostSince = null;
+
+const keyOf = (pool) => `${encodeURIComponent(pool.database)}/${encodeURIComponent(pool.user)}`;
+const nameOf = (pool) => `${pool.database} / ${pool.user}`;
+const inUse = ({ servers }) => servers.active + servers.idle_in_transaction + servers.pinned;
+const points = () => Math.max(2, Math.round(KEPT_S / status.history.step_s));
+
+function gravity(verdict) {
+  if (SHORTAGES.includes(verdict)) return "bad";
+  if (IMPERFECT.includes(verdict)) return "soon";
+  return verdict === "idle" ? "rest" : "good";
+}
+
+/** Worst first. Utilisation counts in tenths, so that neighbours don't change places each second. */
+function worstFirst(a, b) {
+  return (
+    ORDER.indexOf(a.standing.verdict) - ORDER.indexOf(b.standing.verdict) ||
+    Math.round(10 * b.now.utilisation) - Math.round(10 * a.now.utilisation) ||
+    (keyOf(a) < keyOf(b) ? -1 : 1)
+  );
+}
+
+/** Joins the new points to those that are there; pools that have gone are forgotten. */
+function remember() {
+  const joined = new Map();
+  for (const pool of status.pools) {
+    const fresh = pool.history;
+    const old = histories.get(keyOf(pool));
+    const fits = old && old.next >= fresh.first;
+    const history = { next: fresh.first + fresh.utilisation.length };
+    for (const of of SERIES) {
+      const before = fits ? old[of].slice(0, old[of].length - (old.next - fresh.first)) : [];
+      history[of] = before.concat(fresh[of]).slice(-points());
+    }
+    joined.set(keyOf(pool), history);
+  }
+  histories = joined;
+}
+
+// ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────
+
+function show() {
+  const pools = status.pools.toSorted(worstFirst);
+  showProcess(status.process);
+  showVerdict(pools);
+  showPools(pools);
+  const fromAddress = location.hash.startsWith("#pool=") ? location.hash.slice("#pool=".length) : null;
+  const find = (key) => pools.find((pool) => keyOf(pool) === key);
+  const pool = find(fromAddress) ?? find(chosen) ?? pools[0];
+  chosen = pool ? keyOf(pool) : null;
+  $("detail").hidden = !pool;
+  if (pool) showDetail(pool);
+  showEvents(status.events);
+}
+
+function showProcess(process) {
+  const facts = [
+    `${process.version}, ${process.phase} for ${seconds(process.uptime_s)}`,
+    `${number(process.clients)} clients (at most ${number(process.clients_limit)})`,
+    process.usage && `${bytes(process.usage.resident_bytes)} of memory`,
+    !process.upstream_answers && status.pools.length > 0 && "PostgreSQL does not answer",
+  ];
+  text($("process"), facts.filter(Boolean).join(" · "));
+}
+
+function showVerdict(pools) {
+  const short = pools.filter((pool) => gravity(pool.standing.verdict) === "bad").length;
+  const some = (n) => (n === 1 ? "1 pool" : `${n} pools`);
+  let headline = "No pool yet: nobody has logged in";
+  if (short > 0) headline = `Clients suffer in ${short} of ${some(pools.length)}`;
+  else if (pools.length > 0) headline = `Nobody waits worth speaking of (${some(pools.length)})`;
+  text($("headline"), headline);
+  document.title = short > 0 ? `(${short}) pgweir` : "pgweir";
+
+  const told = pools.filter((pool) => gravity(pool.standing.verdict) === "bad" || pool.advice);
+  children($("cards"), told.slice(0, CARDS), keyOf, makeCard, fillCard);
+  const left = told.length - CARDS;
+  text($("more"), left > 0 ? `The same goes for ${some(left)} more: see the table.` : "");
+}
+
+function makeCard(pool) {
+  const link = element("a", { href: `#pool=${keyOf(pool)}` }, nameOf(pool));
+  const title = element("h3", {}, link, " ", element("span", { class: "verdict" }));
+  return element("article", {}, title, element("p"), element("ul"), element("p", { class: "advice" }));
+}
+
+function fillCard(card, pool) {
+  const { verdict, since, text: why } = pool.standing;
+  const [title, reason, causes, advice] = card.children;
+  card.className = gravity(verdict);
+  text(title.lastChild, `${words(verdict)} since ${moment(since)}`);
+  text(reason, why);
+  children(causes, pool.causes, (cause) => `${cause.kind} ${cause.name}`, () => element("li"), (li, cause) => text(li, cause.text));
+  text(advice, pool.advice?.text ?? "");
+}
+
+function showPools(pools) {
+  const wanted = $("filter").value.trim().toLowerCase();
+  const shown = pools.filter((pool) => `${nameOf(pool)} ${words(pool.standing.verdict)}`.toLowerCase().includes(wanted));
+  const body = $("pools").tBodies[0];
+  // Rows stay where they are under a pointer or the keyboard.
+  if (body.matches(":hover, :focus-within")) {
+    const places = new Map([...body.children].map((row, i) => [row.dataset.key, i]));
+    const place = (pool) => places.get(keyOf(pool)) ?? Infinity;
+    shown.sort((a, b) => (place(a) === place(b) ? 0 : place(a) - place(b)));
+  }
+  children(body, shown, keyOf, makeRow, fillRow);
+  text($("count"), wanted ? `${shown.length} of ${pools.length}` : `${pools.length}`);
+}
+
+function makeRow(pool) {
+  const name = element("th", { scope: "row" }, element("a", { href: `#pool=${keyOf(pool)}` }, nameOf(pool)));
+  const charts = CHARTS.map((chart) => element("td", { class: "number" }, spark(chart.series), element("span")));
+  return element("tr", {}, name, element("td", { class: "verdict" }), element("td", { class: "number" }), ...charts);
+}
+
+function fillRow(row, pool) {
+  const [, verdict, servers, ...charts] = row.cells;
+  row.className = gravity(pool.standing.verdict);
+  text(verdict, words(pool.standing.verdict));
+  text(servers, `${inUse(pool)} of ${pool.size}`);
+  charts.forEach((cell, i) => {
+    draw(cell.firstChild, CHARTS[i], histories.get(keyOf(pool)), points());
+    text(cell.lastChild, CURRENT[i](pool));
+  });
+}
+
+function showDetail(pool) {
+  for (const row of $("pools").tBodies[0].rows) {
+    if (row.dataset.key === chosen) row.setAttribute("aria-current", "true");
+    else row.removeAttribute("aria-current");
+  }
+  const { verdict, since, before, text: why } = pool.standing;
+  text($("detail-title"), nameOf(pool));
+  $("detail-verdict").className = gravity(verdict);
+  const earlier = before ? ` (${words(before)} before)` : "";
+  text($("detail-verdict"), `${words(verdict)} since ${moment(since)}${earlier}. ${why}`);
+  children($("charts"), CHARTS, (chart) => chart.name, makeChart, (figure, chart) => fillChart(figure, chart, pool));
+  children($("facts"), factsOf(pool), ([name]) => name, ([name]) => element("div", {}, element("dt", {}, name), element("dd")), (fact, [, value]) => text(fact.lastChild, value));
+  table("pins", pool.pins, (pin) => pin.reason, (pin) => [words(pin.reason), number(pin.now), number(pin.total), seconds(pin.held_s)], "Nothing has pinned a server.");
+  table("applications", pool.applications, (a) => a.name, (a) => [a.name || "(no name)", number(a.clients), number(a.servers), number(a.transactions), number(a.waits), seconds(a.waited_s)], "No clients.");
+  const servers = pool.server_list.map((server, i) => ({ ...server, key: server.pid || `number ${i}` }));
+  table("servers", servers, (s) => `${s.key}`, (s) => [s.pid ? `${s.pid}` : "–", words(s.state), seconds(s.for_s), seconds(s.age_s), s.application ?? "", words(s.pin ?? "")], "No server is open.");
+}
+
+function makeChart(chart) {
+  return element("figure", {}, element("figcaption", {}, `${chart.name}: `, element("strong"), element("span")), spark(chart.series));
+}
+
+function fillChart(figure, chart, pool) {
+  const history = histories.get(keyOf(pool));
+  const [caption, svg] = figure.children;
+  text(caption.children[0], CURRENT[CHARTS.indexOf(chart)](pool));
+  text(caption.children[1], `, at most ${chart.show(peak(history[chart.series.at(-1).of]))}`);
+  if (svg.dataset.pool !== chosen) delete svg.dataset.drawn;
+  svg.dataset.pool = chosen;
+  draw(svg, chart, history, points());
+}
+
+function factsOf({ mode, size, configured_size, reserve_size, servers, clients, queue, now, connections }) {
+  const idle = clients.connected - clients.working - clients.waiting;
+  const of = (quantiles) => `${seconds(quantiles.p50_s)} / ${seconds(quantiles.p99_s)}`;
+  const states = Object.entries(servers).filter(([, n]) => n > 0).map(([state, n]) => `${n} ${words(state)}`);
+  return [
+    ["Size", `${size}${configured_size === size ? "" : ` (configured: ${configured_size})`}, ${reserve_size} in reserve, ${mode} mode`],
+    ["Servers", states.join(", ") || "none"],
+    ["Clients", `${number(clients.connected)}: ${clients.working} work, ${clients.waiting} wait, ${number(idle)} rest`],
+    ["Oldest in the queue", `${seconds(queue.oldest_wait_s)} (limit ${seconds(queue.timeout_s)})`],
+    ["Waiting at once, last minute", `${queue.high_water} (limit ${number(queue.limit)})`],
+    ["Checkouts that waited", `${percent(now.waited_share)} of the last ${seconds(now.span_s)}`],
+    ["Waits given up, clients refused", `${now.timeouts}, ${now.refusals}`],
+    ["Servers' time", `${percent(now.idle_in_transaction)} idle in transactions, ${percent(now.pinned)} pinned`],
+    ["All servers busy", `${percent(now.full_share)} of the time; someone waits: ${percent(now.waiting_share)}`],
+    ["Queries", `${number(now.queries_per_s)}/s; p50 / p99 ${of(now.query)}`],
+    ["Transactions p50 / p99", of(now.transaction)],
+    ["Traffic", `${bytes(now.to_server_bytes_per_s)}/s to servers, ${bytes(now.to_client_bytes_per_s)}/s to clients`],
+    ["PostgreSQL's connections", connections ? `${connections.used} of ${connections.max} in use, ${connections.reserved} reserved` : "not known"],
+  ];
+}
+
+function showEvents(events) {
+  const pool = (event) => (event.database === null ? "" : `${event.database} / ${event.user}`);
+  table("events", events.toReversed(), (event) => `${event.number}`, (event) => [moment(event.at), words(event.kind), pool(event), event.text], "Nothing has happened.");
+}
+
+// ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+let timer = null;
+let asking = false;
+
+/** One question and its answer; the next follows by itself while the page is visible. */
+async function turn() {
+  clearTimeout(timer);
+  if (asking || document.hidden) return;
+  asking = true;
+  try {
+    await ask();
+    lostSince = null;
+  } catch {
+    lostSince ??= Date.now() / 1000;
+  }
+  asking = false;
+  text($("link"), lostSince === null ? "Live" : `Connection lost at ${moment(lostSince)}; asking again each second`);
+  $("link").className = lostSince === null ? "" : "lost";
+  if (!document.hidden) timer = setTimeout(turn, EVERY_MS);
+  if (lostSince === null) show();
+}
+
+async function ask(since = status?.history.next ?? 0) {
+  const answer = await fetch(`status.json?since=${since}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  const fresh = await answer.json();
+  const last = status?.process;
+  // Another pgweir brings another page.
+  if (last && last.version !== fresh.process.version) return location.reload();
+  if (last && last.started !== fresh.process.started) {
+    [status, histories] = [null, new Map()];
+    return ask(0);
+  }
+  status = fresh;
+  remember();
+}
+
+document.addEventListener("visibilitychange", turn);
+$("filter").addEventListener("input", () => status && show());
+addEventListener("hashchange", () => {
+  if (!status || !location.hash.startsWith("#pool=")) return;
+  show();
+  $("detail-title").focus({ preventScroll: true });
+  $("detail-title").scrollIntoView({ block: "nearest" });
+});
+turn();
