@@ -272,7 +272,8 @@ function showDetail(pool) {
   text($("detail-title"), nameOf(pool));
   $("detail-verdict").className = gravity(verdict);
   const earlier = before ? ` (${words(before)} before)` : "";
-  text($("detail-verdict"), `${words(verdict)} since ${moment(since)}${earlier}. ${why}`);
+  text($("detail-verdict").children[0], `${words(verdict)} since ${moment(since)}${earlier}`);
+  text($("detail-verdict").children[1], why);
   children($("charts"), CHARTS, (chart) => chart.name, makeChart, (figure, chart) => fillChart(figure, chart, pool));
   children($("facts"), factsOf(pool), ([name]) => name, ([name]) => element("div", {}, element("dt", {}, name), element("dd")), (fact, [, value]) => text(fact.lastChild, value));
   table("pins", pool.pins, (pin) => pin.reason, (pin) => [words(pin.reason), number(pin.now), number(pin.total), seconds(pin.held_s)], "Nothing has pinned a server.");
