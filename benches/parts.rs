@@ -12,7 +12,7 @@ use divan::{AllocProfiler, Bencher, black_box, counter::BytesCount};
 
 use pgweir::pool::accounts::Tally;
 use pgweir::pool::core::{Checkout, Core, Order};
-use pgweir::pool::key::{Label, Profiles, Wish};
+use pgweir::pool::key::{Profiles, Wish};
 use pgweir::pool::limits::Ceilings;
 use pgweir::pool::settings::PoolSettings;
 use pgweir::session::client::ClientState;

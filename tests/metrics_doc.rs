@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgweir::client::limits::ClientLimits;
 use pgweir::meter::counters::Counters;
@@ -13,6 +13,7 @@ use pgweir::observe::board::Board;
 use pgweir::observe::http::Http;
 use pgweir::observe::process::About;
 use pgweir::observe::readiness::Readiness;
+use pgweir::observe::watch::{Seen, Watch};
 use pgweir::pool::applications::ApplicationSnapshot;
 use pgweir::pool::snapshot::{PinSnapshot, PoolSnapshot};
 use pgweir::pool::spread::Spread;
@@ -34,7 +35,15 @@ fn page() -> String {
     let pools = [pool("app"), pool("quo\"te\\ new\nline \x1b[31m {x=\"y\"} 1")];
     let counters = Arc::new(Counters::default());
     counters.login_duration.record(Duration::from_millis(3));
+    let (watch, began) =
+        (Watch::new(Instant::now(), Duration::from_secs(60), Arc::default()), Instant::now());
+    for look in 0..2 {
+        let seen = pools.iter().map(|pool| Seen { pool: pool.clone(), upstream: None }).collect();
+        watch.look(began + Duration::from_secs(look), seen, Duration::ZERO);
+    }
     let board = Board {
+        watch: Arc::new(watch),
+        servers: Box::new(Vec::new),
         about: About { started: Duration::from_millis(1_700_000_000_123), limits: ClientLimits::default() },
         counters,
         readiness: Arc::new(Readiness::new(false)),
@@ -184,7 +193,7 @@ fn the_document_and_the_endpoint_say_the_same() {
 fn label_values_are_explained() {
     let document = include_str!("../docs/metrics.md");
     for (name, family) in families(&page()) {
-        for label in ["reason", "outcome", "state", "direction", "event"] {
+        for label in ["reason", "outcome", "state", "direction", "event", "verdict", "kind"] {
             for value in family.samples.iter().filter_map(|sample| sample.label(label)) {
                 assert!(document.contains(&format!("`{value}`")), "{name}: {label} {value}");
             }

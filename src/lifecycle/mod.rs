@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod drain;
+mod pulse;
 pub mod run;
 pub mod signals;
 mod vacate;

@@ -4,7 +4,7 @@ use std::hash::RandomState;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::vacate;
+use super::{pulse, vacate};
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::accept::Entrance;
 use crate::client::card::{self, Registry};
@@ -32,6 +32,7 @@ use crate::observe::http::{Http, HttpError, Serving};
 use crate::observe::log;
 use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
+use crate::observe::watch::Watch;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
 use crate::server::pools::Pools;
@@ -106,12 +107,14 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
         let house = Arc::new(build(&plan, &strings, &certificates)?);
         count_panics(&house);
         let mut signals = Signals::listen().map_err(StartError::Signals)?;
-        let _http = open_http(&plan, &house, &strings, log)?;
+        let watch = Arc::new(Watch::new(Instant::now(), plan.advice_window, house.counters.clone()));
+        let _http = open_http(&plan, &house, &strings, &watch, log)?;
         let listener = Listener::bind(&addresses(&plan), TcpOptions::default()).await?;
         tokio::spawn({
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
+        tokio::spawn(pulse::beat(house.clone(), watch));
         tokio::spawn(vacate::on_demand(house.clone()));
         look_for_changes(&house, plan.catalog_check);
         tokio::spawn(
@@ -202,10 +205,11 @@ fn open_http(
     plan: &Plan,
     house: &Arc<House>,
     strings: &Strings,
+    watch: &Arc<Watch>,
     log: Option<&log::Log>,
 ) -> Result<Option<Serving>, StartError> {
     let Some(address) = &plan.http.listen else { return Ok(None) };
-    let pools = house.clone();
+    let (pools, servers) = (house.clone(), house.clone());
     let board = Board {
         about: About {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
@@ -214,6 +218,13 @@ fn open_http(
         counters: house.counters.clone(),
         readiness: strings.readiness.clone(),
         pools: Box::new(move || pools.pools.all().iter().map(|pool| pool.snapshot()).collect()),
+        servers: Box::new(move || {
+            let all = servers.pools.all();
+            all.iter()
+                .map(|pool| (pool.database().to_owned(), pool.user().to_owned(), pool.servers()))
+                .collect()
+        }),
+        watch: watch.clone(),
         dropped_lines: log.map(log::Log::dropped_lines),
     };
     let http = Http::bind(&address.to_string())?;

@@ -30,6 +30,8 @@ impl Kind {
 pub enum Value {
     Count(u64),
     Time(Duration),
+    /// Not negative.
+    Ratio(f64),
 }
 
 /// A histogram as it was read.

@@ -6,19 +6,25 @@ use std::sync::Arc;
 use super::log::DroppedLines;
 use super::process::About;
 use super::readiness::Readiness;
+use super::watch::Watch;
 use crate::meter::counters::Counters;
-use crate::pool::snapshot::PoolSnapshot;
+use crate::pool::snapshot::{PoolSnapshot, ServerSnapshot};
 
 /// Reads all pools' accounts. No two snapshots may share both database and user. It runs on the HTTP server's
 /// thread at each scrape, so it takes each pool's lock once, shortly.
 pub type ReadPools = Box<dyn Fn() -> Vec<PoolSnapshot> + Send + Sync>;
 
-/// What `/metrics`, `/healthz` and `/readyz` speak of.
+/// Lists all pools' servers, by database and user. As above.
+pub type ReadServers = Box<dyn Fn() -> Vec<(String, String, Vec<ServerSnapshot>)> + Send + Sync>;
+
+/// What `/metrics`, `/status.json`, `/healthz` and `/readyz` speak of.
 pub struct Board {
     pub about: About,
     pub counters: Arc<Counters>,
     pub readiness: Arc<Readiness>,
     pub pools: ReadPools,
+    pub servers: ReadServers,
+    pub watch: Arc<Watch>,
     /// `None` if the log isn't ours, as in tests.
     pub dropped_lines: Option<DroppedLines>,
 }

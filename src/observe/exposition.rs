@@ -96,6 +96,7 @@ impl Exposition {
         match value {
             Value::Count(count) => writeln!(self.0, " {count}"),
             Value::Time(time) => writeln!(self.0, " {}", Seconds(time)),
+            Value::Ratio(ratio) => writeln!(self.0, " {ratio:.6}"),
         }
         .expect("a String takes everything");
     }

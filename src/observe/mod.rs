@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod exposition;
+mod history;
 pub mod http;
 pub mod log;
 pub mod page;
@@ -13,3 +14,4 @@ pub mod process;
 pub mod readiness;
 pub mod scrape;
 pub mod status;
+pub mod watch;

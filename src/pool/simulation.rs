@@ -534,6 +534,12 @@ impl Pool {
         let waiting = self.clients.values().filter(|state| matches!(state, State::Waiting { .. })).count();
         assert_eq!(s.waiting as usize, waiting);
         assert_eq!(s.waits, s.wait.count() + u64::from(s.waiting));
+        let held: Duration = s.applications.iter().map(|application| application.held).sum();
+        assert_eq!(held, s.active_time + s.pinned_time, "servers' time by application is all of it");
+        let pinned: Duration = s.pins.iter().map(|pin| pin.held).sum();
+        assert_eq!(pinned, s.pinned_time, "and by pin");
+        assert!(s.times.paused <= s.active_time);
+        assert!(s.wait.sum <= s.waiting_sum, "waits that are over are part of all waiting");
         assert!((self.served..=self.served + self.too_late).contains(&(s.checkouts as u32)));
         let deadline = self.core.deadline(now);
         assert!(

@@ -31,6 +31,8 @@ pub struct PoolSnapshot {
     /// Of the active ones, those whose transaction waits for its client.
     pub servers_pausing: u32,
     pub servers_pinned: u32,
+    /// Of these, the ones that don't count against `size`.
+    pub servers_exempt: u32,
     /// Being closed; their backends may still exist, so they still count against the limits.
     pub servers_closing: u32,
     /// Logged-in clients of this pool.

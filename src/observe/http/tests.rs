@@ -2,11 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use super::*;
 use crate::client::limits::ClientLimits;
 use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
+use crate::observe::watch::Watch;
 use crate::pool::snapshot::PoolSnapshot;
 
 struct Server {
@@ -24,6 +26,8 @@ fn server() -> Server {
         counters: Arc::default(),
         readiness: Arc::new(Readiness::new(false)),
         pools: Box::new(move || vec![pool.clone()]),
+        watch: Arc::new(Watch::new(Instant::now(), Duration::from_secs(60), Arc::default())),
+        servers: Box::new(Vec::new),
         dropped_lines: None,
     });
     let http = Http::bind("127.0.0.1:0").expect("a free port");

@@ -2,23 +2,53 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{CONTRACT, Phase, Pool, Process, Status, Steps, Usage};
+use super::{CONTRACT, Event, Phase, Process, Server, Status, Usage};
+use crate::meter::news::News;
 use crate::observe::board::Board;
 use crate::observe::process;
 use crate::observe::readiness::NotReady;
+use crate::pool::snapshot::ServerSnapshot;
 
-/// The status as of now, with the points of the histories from number `since` on.
+/// Servers of a pool that are listed.
+const SERVERS: usize = 50;
+
+/// The status as of the latest look, with the points of the histories from number `since` on.
 pub fn status(board: &Board, since: u64) -> Status {
-    let _ = since;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let mut pools = board.watch.pools(since);
+    for (database, user, servers) in (board.servers)() {
+        if let Some(pool) = pools.iter_mut().find(|pool| pool.database == database && pool.user == user) {
+            pool.server_list = listed(servers);
+        }
+    }
     Status {
         contract: CONTRACT,
         now: now.as_secs_f64(),
         process: process(board, now),
-        pools: Vec::<Pool>::new(),
-        history: Steps { step_s: 5.0, next: 0 },
-        events: Vec::new(),
+        pools,
+        history: board.watch.steps(),
+        events: board.counters.news.read().into_iter().map(event).collect(),
     }
+}
+
+fn listed(mut servers: Vec<ServerSnapshot>) -> Vec<Server> {
+    servers.sort_by_key(|server| (server.application.is_none(), std::cmp::Reverse(server.for_time)));
+    servers.truncate(SERVERS);
+    let show = |server: ServerSnapshot| Server {
+        pid: server.pid,
+        state: server.state.to_owned(),
+        for_s: server.for_time.as_secs_f64(),
+        age_s: server.age.as_secs_f64(),
+        pin: server.pin.map(str::to_owned),
+        application: server.application.map(|name| name.to_string()),
+    };
+    servers.into_iter().map(show).collect()
+}
+
+fn event(news: News) -> Event {
+    let News { number, at, kind, severity, pool, text } = news;
+    let (database, user) = pool.unzip();
+    Event { number, at: at.as_secs_f64(), kind, severity, database, user, text }
 }
 
 fn process(board: &Board, now: Duration) -> Process {
@@ -45,6 +75,6 @@ fn process(board: &Board, now: Duration) -> Process {
         logins_limit: about.limits.max_logins.into(),
         upstream_answers: board.readiness.upstream_answers(),
         usage,
-        lag_s: 0.0,
+        lag_s: board.watch.lag().as_secs_f64(),
     }
 }

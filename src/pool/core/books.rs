@@ -172,6 +172,7 @@ impl<S, W: Clone> Core<S, W> {
             pinned_limit: self.settings.pinned_servers,
             servers_pausing: self.slots.iter().filter(|(_, slot)| slot.pausing_since().is_some()).count()
                 as u32,
+            servers_exempt: self.exempt,
             trouble: self.trouble(),
             pins: self.pins_by_reason(now),
             applications: self.books.applications.snapshot(now, loans),
