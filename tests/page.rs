@@ -6,12 +6,15 @@
 use std::{fs, path::Path};
 
 use browser::{Browser, Tab};
+use house::House;
 use pgweir::{advice::verdict::Verdict, observe::status::Status};
 use serde_json::json;
 use stage::Stage;
 
 #[path = "page/browser.rs"]
 mod browser;
+#[path = "page/house.rs"]
+mod house;
 #[path = "page/sample.rs"]
 mod sample;
 #[path = "page/stage.rs"]
@@ -190,6 +193,48 @@ fn it_asks_for_nothing_but_the_status() {
     }
     let blocked = "fetch('data:,x').then(() => false, () => true)";
     assert_eq!(browser.eval(&tab, blocked), json!(true), "the policy lets the page ask elsewhere");
+}
+
+/// pgweir itself, its end and its return with other counts.
+#[tokio::test]
+async fn it_survives_a_restart_of_pgweir() {
+    let house = House::new();
+    let pooler = house.start(None);
+    let addresses = [pooler.address(), pooler.http()];
+    let client = house.client(&pooler, "app").await;
+    let mut browser = Browser::start();
+    let tab = browser.open(&format!("http://{}/", pooler.http()));
+    browser.wait_for(&tab, "document.querySelector('#detail-title')?.innerText === 'app / app'");
+    assert_eq!(browser.complaints(&tab), [""; 0]);
+
+    drop((client, pooler));
+    browser.wait_for(&tab, "document.querySelector('#link').innerText.startsWith('Connection lost')");
+    assert_eq!(text_of(&mut browser, &tab, "#detail-title"), "app / app");
+    let pooler = house.start(Some(addresses));
+    browser.wait_for(&tab, "document.querySelector('#headline').innerText.startsWith('No pool yet')");
+    let _client = house.client(&pooler, "app").await;
+    browser.wait_for(&tab, &format!("document.querySelector('#link').innerText === 'Live' && {ROWS} === 1"));
+    // The network's failures are told by the browser, and are all that is.
+    let others = browser.complaints(&tab).into_iter().filter(|said| !said.contains("ERR_CONNECTION"));
+    assert_eq!(others.collect::<Vec<_>>(), [""; 0]);
+}
+
+/// pgweir itself, with a pool for each of many databases.
+#[tokio::test]
+async fn two_hundred_pools_of_pgweir_are_shown() {
+    let house = House::new();
+    let configuration: String = (0..200)
+        .map(|i| format!("[databases.tenant{i}]\nurl = {:?}\n", house.cluster.url()))
+        .chain(["[pool]\nserver_idle_timeout = \"1s\"\n".to_owned()])
+        .collect();
+    let pooler = house.start_with(&configuration);
+    for i in 0..200 {
+        house.client(&pooler, &format!("tenant{i}")).await;
+    }
+    let mut browser = Browser::start();
+    let tab = browser.open(&format!("http://{}/", pooler.http()));
+    browser.wait_for(&tab, &format!("{ROWS} === 200"));
+    assert_eq!(browser.complaints(&tab), [""; 0]);
 }
 
 /// Makes the pictures in `docs/images/`: `cargo test --test page -- --ignored`.

@@ -5,6 +5,7 @@ use std::{
     fs::File,
     io::{Read, Write},
     net::{SocketAddr, TcpListener},
+    num::NonZeroU16,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Mutex},
     thread,
@@ -24,12 +25,20 @@ mod pair;
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// A pgweir whose pool has served a client.
+/// A pgweir whose pool has served a client, and shows it.
 async fn pair() -> Pair {
     let pair = Pair::new(2);
     let (client, connection) = tokio_postgres::connect(&pair.pooled_url(), NoTls).await.expect("a login");
     tokio::spawn(connection);
     client.batch_execute("select 1").await.expect("an answer");
+    let deadline = Instant::now() + PATIENCE;
+    while !top(pair.http())
+        .output()
+        .is_ok_and(|run| String::from_utf8_lossy(&run.stdout).contains("app / app"))
+    {
+        assert!(Instant::now() < deadline, "the pool is never shown");
+        thread::sleep(LOOK_AGAIN);
+    }
     pair
 }
 
@@ -43,7 +52,7 @@ fn top(http: SocketAddr) -> Command {
 struct Terminal {
     child: Child,
     master: File,
-    shown: Arc<Mutex<String>>,
+    screen: Arc<Mutex<vt100::Parser>>,
 }
 
 impl Terminal {
@@ -51,47 +60,54 @@ impl Terminal {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
         grantpt(&master).and_then(|()| unlockpt(&master)).expect("a terminal of ours");
         let name = ptsname(&master, Vec::new()).expect("a name");
-        let end = File::options()
-            .read(true)
-            .write(true)
-            .open(name.to_str().expect("ASCII"))
-            .expect("its other end");
+        let end =
+            File::options().read(true).write(true).open(name.to_str().expect("ASCII")).expect("its end");
         let stream = || Stdio::from(end.try_clone().expect("a second handle"));
-        let mut master = File::from(master);
-        resize(&master, (80, 24));
-        // The terminal is the program's own, so that it hears of another size.
-        let mut command = Command::new("setsid");
-        command.args(["--ctty", env!("CARGO_BIN_EXE_pgweir"), "top"]);
-        command
-            .env("PGWEIR_HTTP__LISTEN", http.to_string())
-            .env_remove("NO_COLOR")
-            .envs(variables.iter().copied());
-        let child = command.stdin(stream()).stdout(stream()).stderr(stream()).spawn().expect("setsid runs");
-        let shown = Arc::new(Mutex::new(String::new()));
-        let (mut output, seen) = (master.try_clone().expect("a second handle"), Arc::clone(&shown));
+        let master = File::from(master);
+        let screen = Arc::new(Mutex::new(vt100::Parser::default()));
+        let (mut output, seen) = (master.try_clone().expect("a second handle"), Arc::clone(&screen));
         thread::spawn(move || {
             let mut some = [0; 4096];
             // Fails when the last one has closed the other end.
             while let Ok(n) = output.read(&mut some) {
-                seen.lock().expect("no test has failed").push_str(&String::from_utf8_lossy(&some[..n]));
+                let Ok(mut screen) = seen.lock() else { return };
+                screen.process(&some[..n]);
             }
         });
-        master.flush().expect("nothing to flush");
-        Self { child, master, shown }
+        // The terminal is the program's own, so that it hears of another size.
+        let mut command = Command::new("setsid");
+        command.args(["--ctty", env!("CARGO_BIN_EXE_pgweir"), "top"]);
+        command.env("PGWEIR_HTTP__LISTEN", http.to_string()).env_remove("NO_COLOR");
+        command.envs(variables.iter().copied()).stdin(stream()).stdout(stream()).stderr(stream());
+        let mut terminal = Self { child: spawn_at(&master, command), master, screen };
+        terminal.wait_for("q quit");
+        terminal
     }
 
-    /// All that was written until `text` came; the next call sees what comes then.
+    /// Waits until the screen shows `text`; gives all of the screen.
     fn wait_for(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let mut shown = self.shown.lock().expect("no test has failed");
+            let shown = self.screen.lock().expect("the reader lives").screen().contents();
             if shown.contains(text) {
-                return std::mem::take(&mut shown);
+                return shown;
             }
-            assert!(Instant::now() < deadline, "no {text:?} in {shown}");
-            drop(shown);
+            assert!(Instant::now() < deadline, "no {text:?} in\n{shown}");
             thread::sleep(LOOK_AGAIN);
         }
+    }
+
+    fn resize(&mut self, columns: NonZeroU16, lines: NonZeroU16) {
+        self.screen.lock().expect("the reader lives").screen_mut().set_size(lines, columns);
+        set_size(&self.master, (columns.get(), lines.get()));
+    }
+
+    /// Whether any letter has a colour.
+    fn has_colour(&self) -> bool {
+        let parser = self.screen.lock().expect("the reader lives");
+        let screen = parser.screen();
+        let mut cells = (0..24).flat_map(|row| (0..80).filter_map(move |column| screen.cell(row, column)));
+        cells.any(|cell| cell.fgcolor() != vt100::Color::Default || cell.bgcolor() != vt100::Color::Default)
     }
 
     fn press(&mut self, keys: &[u8]) {
@@ -103,7 +119,20 @@ impl Terminal {
     }
 }
 
-fn resize(master: &File, (columns, lines): (u16, u16)) {
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        // Both fail only if it has ended and been waited for.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn_at(master: &File, mut command: Command) -> Child {
+    set_size(master, (80, 24));
+    command.spawn().expect("setsid runs")
+}
+
+fn set_size(master: &File, (columns, lines): (u16, u16)) {
     let size = Winsize { ws_col: columns, ws_row: lines, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(master, size).expect("a size");
 }
@@ -112,11 +141,12 @@ fn resize(master: &File, (columns, lines): (u16, u16)) {
 async fn it_lives_in_a_terminal_until_q() {
     let pair = pair().await;
     let mut terminal = Terminal::run(pair.http(), &[]);
-    let shown = terminal.wait_for("q quit");
-    assert!(shown.contains(&format!("pgweir {}", env!("CARGO_PKG_VERSION"))), "{shown}");
-    terminal.wait_for("app / app");
-    resize(&terminal.master, (120, 30));
-    terminal.wait_for("q quit");
+    let shown = terminal.wait_for("▸ app / app");
+    assert!(shown.starts_with(&format!("pgweir {}", env!("CARGO_PKG_VERSION"))), "{shown}");
+    assert!(shown.contains("UTILISATION"), "{shown}");
+    assert_eq!(shown.lines().count(), 24, "{shown}");
+    terminal.resize(const { NonZeroU16::new(120).unwrap() }, const { NonZeroU16::new(30).unwrap() });
+    while terminal.wait_for("q quit").lines().count() != 30 {}
     terminal.press(b"q");
     terminal.ends();
 }
@@ -125,7 +155,6 @@ async fn it_lives_in_a_terminal_until_q() {
 async fn control_c_ends_it_and_a_lost_connection_does_not() {
     let pair = pair().await;
     let mut terminal = Terminal::run(pair.http(), &[]);
-    terminal.wait_for("app / app");
     drop(pair);
     terminal.wait_for("CONNECTION LOST");
     terminal.press(b"\x03");
@@ -135,11 +164,10 @@ async fn control_c_ends_it_and_a_lost_connection_does_not() {
 #[tokio::test]
 async fn no_color_means_none() {
     let pair = pair().await;
-    let colours = |shown: &str| shown.contains("\x1b[38;");
     for (variables, wanted) in [(&[][..], true), (&[("NO_COLOR", "1")][..], false)] {
         let mut terminal = Terminal::run(pair.http(), variables);
-        let shown = terminal.wait_for("q quit");
-        assert_eq!(colours(&shown), wanted, "{shown:?}");
+        terminal.wait_for("Nobody waits");
+        assert_eq!(terminal.has_colour(), wanted);
         terminal.press(b"q");
         terminal.ends();
     }
