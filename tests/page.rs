@@ -164,6 +164,28 @@ fn names_from_the_network_are_text() {
     assert_eq!(browser.complaints(&tab), [""; 0]);
 }
 
+/// As axe-core judges it, in light and dark, wide and narrow: structure, names, contrast, keyboard.
+#[test]
+fn everybody_can_use_it() {
+    let script =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("target/page/node/node_modules/axe-core/axe.min.js");
+    let axe = fs::read_to_string(script).expect("axe-core is missing: scripts/test.sh installs it");
+    for (scheme, size) in [("light", (1200, 900)), ("dark", (1200, 900)), ("light", (360, 700))] {
+        let (stage, mut browser, tab) = open(sample::busy());
+        browser.look(&tab, size, scheme);
+        browser.eval(&tab, &axe);
+        let violations =
+            "axe.run().then(found => found.violations.map(v => `${v.id}: ${v.nodes.map(n => n.html)}`))";
+        assert_eq!(browser.eval(&tab, violations), json!([]), "{scheme} {size:?}");
+        let wide = "[...document.querySelectorAll('body *')].filter(e => !e.closest('.scroll > *, .skip')
+            && e.getBoundingClientRect().right > innerWidth + 1).map(e => `${e.tagName} ${e.id} ${e.className}`)";
+        assert_eq!(browser.eval(&tab, wide), json!([]), "{size:?}");
+        stage.stop();
+        browser.wait_for(&tab, "document.querySelector('#link').className === 'lost'");
+        assert_eq!(browser.eval(&tab, violations), json!([]), "{scheme}, lost");
+    }
+}
+
 /// Another page in front is the clock: while it asks thrice, the hidden one doesn't once.
 #[test]
 fn a_hidden_page_asks_nothing() {

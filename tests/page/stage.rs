@@ -13,14 +13,14 @@ use pgweir::observe::{page::Page, status::Status};
 /// Serves as long as the test's process lives.
 pub struct Stage {
     address: SocketAddr,
-    status: Arc<Mutex<Status>>,
+    status: Arc<Mutex<Option<Status>>>,
 }
 
 impl Stage {
     pub fn new(status: Status) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let status = Arc::new(Mutex::new(status));
+        let status = Arc::new(Mutex::new(Some(status)));
         let shown = Arc::clone(&status);
         thread::spawn(move || {
             for stream in listener.incoming() {
@@ -36,11 +36,16 @@ impl Stage {
     }
 
     pub fn show(&self, status: Status) {
-        *self.status.lock().expect("no test has failed") = status;
+        *self.status.lock().expect("no test has failed") = Some(status);
+    }
+
+    /// From now on it gives no status.
+    pub fn stop(&self) {
+        *self.status.lock().expect("no test has failed") = None;
     }
 }
 
-fn answer(mut stream: TcpStream, status: &Mutex<Status>) -> std::io::Result<()> {
+fn answer(mut stream: TcpStream, status: &Mutex<Option<Status>>) -> std::io::Result<()> {
     let mut head = String::new();
     let mut lines = BufReader::new(stream.try_clone()?);
     while !head.ends_with("\r\n\r\n") && lines.read_line(&mut head)? > 0 {}
@@ -48,10 +53,13 @@ fn answer(mut stream: TcpStream, status: &Mutex<Status>) -> std::io::Result<()> 
     let page = Page::new();
     let (code, headers, body) = match target.split_once('?').map_or(target, |(path, _)| path) {
         "/" => (200, page.headers().map(header).concat(), page.html().to_vec()),
-        "/status.json" => {
-            let json = serde_json::to_vec(&*status.lock().expect("no test has failed"));
-            (200, "Content-Type: application/json\r\n".to_owned(), json.expect("JSON"))
-        }
+        "/status.json" => match &*status.lock().expect("no test has failed") {
+            Some(status) => {
+                let json = serde_json::to_vec(status).expect("JSON");
+                (200, "Content-Type: application/json\r\n".to_owned(), json)
+            }
+            None => (503, String::new(), Vec::new()),
+        },
         _ => (404, String::new(), Vec::new()),
     };
     let length = body.len();
