@@ -110,7 +110,12 @@ impl Talk {
             sequences: Default::default(),
             epochs: Default::default(),
             lexicon: Default::default(),
-            limits: Limits { statement_size: 1 << 20, client_statements: 1 << 20, track_state: true },
+            limits: Limits {
+                statement_size: 1 << 20,
+                client_statements: 1 << 20,
+                track_state: true,
+                exact_names: false,
+            },
         };
         let plain = Arc::clone(shared.settings.plain());
         Self {

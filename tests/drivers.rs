@@ -56,6 +56,15 @@ fn psql() {
     });
 }
 
+#[test]
+fn pg_dump() {
+    Pair::new(2).prove(|url| {
+        let mut command = Command::new("bash");
+        command.arg(program("drivers/pg_dump.sh")).env("DATABASE_URL", url);
+        command
+    });
+}
+
 #[tokio::test]
 async fn tokio_postgres() {
     let pair = Pair::new(2);

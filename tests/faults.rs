@@ -29,6 +29,8 @@ mod network;
 mod pins;
 #[path = "faults/process.rs"]
 mod process;
+#[path = "faults/replay.rs"]
+mod replay;
 #[path = "faults/sequences.rs"]
 mod sequences;
 #[path = "faults/servers.rs"]

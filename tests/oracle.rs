@@ -26,11 +26,17 @@ const SHRINKING: Duration = Duration::from_secs(60);
 
 #[test]
 fn scripts_by_chance_read_alike() {
-    let report = Oracle::new().ask(SEEDS);
+    let report = Oracle::new(false).ask(SEEDS);
     assert!(report.is_empty(), "{report}");
 }
 
-/// `PGWEIR_ORACLE_SEED` is the first seed, `PGWEIR_ORACLE_SECONDS` how long it runs.
+#[test]
+fn scripts_by_chance_read_alike_in_strict_mode() {
+    let report = Oracle::new(true).ask(SEEDS);
+    assert!(report.is_empty(), "{report}");
+}
+
+/// `PGWEIR_ORACLE_STRICT=1` plays in strict mode, `PGWEIR_ORACLE_SEED` is the first seed, `PGWEIR_ORACLE_SECONDS` how long it runs.
 #[test]
 #[ignore = "takes as long as it is told"]
 fn minutes_of_scripts_by_chance() {
@@ -40,7 +46,8 @@ fn minutes_of_scripts_by_chance() {
     };
     let first = number("PGWEIR_ORACLE_SEED", 1000);
     let end = Instant::now() + Duration::from_secs(number("PGWEIR_ORACLE_SECONDS", 120));
-    let report = Oracle::new().ask((first..).take_while(|_| Instant::now() < end));
+    let report = Oracle::new(env::var_os("PGWEIR_ORACLE_STRICT").is_some())
+        .ask((first..).take_while(|_| Instant::now() < end));
     assert!(report.is_empty(), "{report}");
 }
 
@@ -50,9 +57,13 @@ struct Oracle {
 }
 
 impl Oracle {
-    fn new() -> Self {
+    fn new(strict: bool) -> Self {
         let gaps = env::var_os("PGWEIR_ORACLE_GAPS").is_some();
-        Self { house: House::new(), grammar: Grammar::read(GRAMMAR, gaps) }
+        let parts = [("strict", strict), ("gaps", gaps)];
+        let parts: Vec<&str> =
+            parts.into_iter().filter(|&(_, wanted)| wanted).map(|(part, _)| part).collect();
+        let config = if strict { "[pool]\nsession_state = \"strict\"" } else { "" };
+        Self { house: House::new(config), grammar: Grammar::read(GRAMMAR, &parts) }
     }
 
     /// Plays a script for each seed, on one server and on two by turns; says what differed.

@@ -3,7 +3,7 @@
 //! `scripts/test.sh` installs Chromium. The page's answers come from a stage that a test sets, or from pgweir itself.
 #![allow(clippy::disallowed_methods)]
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command, time::Duration};
 
 use browser::{Browser, Tab};
 use house::House;
@@ -259,19 +259,39 @@ async fn two_hundred_pools_of_pgweir_are_shown() {
     assert_eq!(browser.complaints(&tab), [""; 0]);
 }
 
-/// Makes the pictures in `docs/images/`: `cargo test --test page -- --ignored`.
-#[test]
+/// Makes the pictures in `docs/images/` of a real pgweir, first with little to do and then with too much:
+/// `cargo test --test page -- --ignored`, which takes six minutes.
+#[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes into docs/"]
-fn pictures() {
-    for (name, status, scheme, height) in [
-        ("status-idle", sample::quiet(), "light", 1180),
-        ("status-saturated", sample::busy(), "light", 1400),
-        ("status-dark", sample::busy(), "dark", 700),
-    ] {
-        let (_stage, mut browser, tab) = open(status);
+async fn pictures() {
+    let house = House::new();
+    let pooler = house.start_with(&format!(
+        "[databases.shop]\nurl = {url:?}\npool.size = 8\n[databases.stock]\nurl = {url:?}\npool.size = 4\n",
+        url = house.cluster.url()
+    ));
+    let mut browser = Browser::start();
+    let tab = browser.open(&format!("http://{}/#pool=shop/app", pooler.http()));
+    let mut take = |name: &str, scheme, height| {
         browser.look(&tab, (1200, height), scheme);
+        browser.eval(&tab, "document.fonts.ready.then(() => 0)");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/images");
         fs::create_dir_all(&folder).expect("a folder");
         fs::write(folder.join(name).with_extension("png"), browser.picture(&tab)).expect("a file");
+    };
+    for (application, clients, pause_ms) in [("web", 6, 150), ("worker", 2, 400)] {
+        house.load(&pooler, "shop", application, clients, pause_ms).await;
     }
+    house.load(&pooler, "stock", "sync", 2, 300).await;
+    tokio::time::sleep(Duration::from_secs(150)).await;
+    take("status-idle", "light", 1080);
+    let pinning = house.client(&pooler, "shop").await;
+    pinning.batch_execute("select pg_advisory_lock(1)").await.expect("a lock");
+    house.load(&pooler, "shop", "import", 40, 20).await;
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    take("status-saturated", "light", 1240);
+    take("status-dark", "dark", 720);
+    let top = Command::new(env!("CARGO_BIN_EXE_pgweir"))
+        .args(["top", "--http", &pooler.http().to_string()])
+        .output();
+    println!("{}", String::from_utf8_lossy(&top.expect("it runs").stdout));
 }

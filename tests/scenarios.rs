@@ -11,13 +11,13 @@ use house::{House, Way, is_broken};
 use pgweir_testkit::script::{Line, Scenario, read};
 
 /// Plays a file; panics with everything that differed.
-fn all_alike(file: &str, text: &str) {
+fn all_alike(file: &str, text: &str, config: &str) {
     let wanted = std::env::var("PGWEIR_SCENARIO").unwrap_or_default();
     let scenarios: Vec<Scenario> = read(text).into_iter().filter(|one| one.name.contains(&wanted)).collect();
     if scenarios.is_empty() {
         return;
     }
-    let house = House::new();
+    let house = House::new(config);
     let mut report = String::new();
     let version = house.version();
     for scenario in &scenarios {
@@ -62,7 +62,7 @@ macro_rules! files {
     ($($name:ident)*) => {
         $(#[test]
         fn $name() {
-            all_alike(stringify!($name), include_str!(concat!("scenarios/", stringify!($name), ".txt")));
+            all_alike(stringify!($name), include_str!(concat!("scenarios/", stringify!($name), ".txt")), "");
         })*
     };
 }
@@ -73,6 +73,11 @@ files! {
     pins temporary locks notifications sequences
 }
 
+#[test]
+fn strict() {
+    all_alike("strict", include_str!("scenarios/strict.txt"), "[pool]\nsession_state = \"strict\"");
+}
+
 /// What pgweir can't do yet: each file says what is missing. A scenario that reads alike moves up.
 #[test]
 #[ignore = "what pgweir can't do yet"]
@@ -80,6 +85,6 @@ fn later() {
     for file in std::fs::read_dir("tests/scenarios/later").expect("a folder of scenarios") {
         let file = file.expect("a scenario file").path();
         let text = std::fs::read_to_string(&file).expect("UTF-8");
-        all_alike(&file.display().to_string(), &text);
+        all_alike(&file.display().to_string(), &text, "");
     }
 }

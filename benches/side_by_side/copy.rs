@@ -18,7 +18,7 @@ const MEGABYTES: f64 = 100.0;
 
 /// Copies once; gives the MB that passed.
 pub(crate) fn run(house: &House, pooler: &Pooler, direction: Direction) -> Outcome<f64> {
-    let mut psql = house.client("psql", pooler.address());
+    let mut psql = pooler.client(house, "psql");
     psql.arg("-q");
     match direction {
         Direction::Out => psql.args(["-o", "/dev/null", "-c", "COPY bulk TO STDOUT"]),

@@ -28,7 +28,7 @@ use clap::Parser;
 
 use house::{Contestant, House, Pair};
 use table::{Comparison, Table};
-use work::{Login, Sample, Work};
+use work::{Access, Sample, Work};
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -70,16 +70,21 @@ fn main() -> Outcome<()> {
     let rival = Contestant::at(&options.rival);
     let ours = Contestant::Pgweir(options.pgweir.clone());
     let mut table = Table::new(&rival, &ours, &house)?;
-    for login in [Login::Trust, Login::Scram] {
-        let works: Vec<_> = work::all().into_iter().filter(|work| work.login == login).collect();
+    for access in [Access::Trust, Access::Scram, Access::Tls] {
+        let works: Vec<_> = work::all().into_iter().filter(|work| work.access == access).collect();
         let works: Vec<_> = works.into_iter().filter(|work| work.name.contains(&options.only)).collect();
         if !works.is_empty() {
-            let pair = Pair { rival: house.open(&rival, login)?, ours: house.open(&ours, login)? };
+            let pair = Pair { rival: house.open(&rival, access)?, ours: house.open(&ours, access)? };
             works.iter().for_each(|work| table.push(compare(work, &house, &pair, &options)));
         }
     }
     if "idle clients".contains(&options.only) {
         idle(&house, &rival, &ours, &options, &mut table)?;
+    }
+    for cost in work::costs().into_iter().filter(|cost| cost.work.name.contains(&options.only)) {
+        let rival = house.open_with(&ours, cost.access_without, cost.without)?;
+        let pair = Pair { rival, ours: house.open(&ours, cost.work.access)? };
+        table.push_cost(compare(&cost.work, &house, &pair, &options));
     }
     println!("{table}");
     Ok(())
@@ -121,8 +126,8 @@ fn idle(
     options: &Options,
     table: &mut Table,
 ) -> Outcome<()> {
-    let others_kib = crowd::Crowd::gather(&house.open(rival, Login::Trust)?, options.idle)?.kib_each;
-    let calm = Pair { rival: house.open(ours, Login::Trust)?, ours: house.open(ours, Login::Trust)? };
+    let others_kib = crowd::Crowd::gather(&house.open(rival, Access::Trust)?, options.idle)?.kib_each;
+    let calm = Pair { rival: house.open(ours, Access::Trust)?, ours: house.open(ours, Access::Trust)? };
     let crowd = crowd::Crowd::gather(&calm.ours, options.idle)?;
     let work = Work { name: "idle clients beside 64 active, to none", ..work::beside_idle() };
     table.push(compare(&work, house, &calm, options));

@@ -21,6 +21,10 @@ pub(crate) enum Script {
     SelectOne,
     PrimaryKey,
     FourStatements,
+    /// One that gives a number of a sequence.
+    Insert,
+    /// Each client sets something of its own once, which its later transactions have.
+    OwnSetting,
     Rows,
 }
 
@@ -78,8 +82,11 @@ pub(crate) fn run(house: &House, pooler: &Pooler, order: &Order) -> Outcome<Repo
     let folder = tempfile::tempdir()?;
     let script = folder.path().join("script.sql");
     fs::write(&script, order.script.text())?;
-    let mut command = house.client("pgbench", pooler.address());
-    command.current_dir(folder.path()).args(["--no-vacuum", "--log", "--file"]).arg(&script);
+    let mut command = pooler.client(house, "pgbench");
+    command
+        .current_dir(folder.path())
+        .args(["--no-vacuum", "--define=mine=0", "--log", "--file"])
+        .arg(&script);
     command.args(["--protocol", order.protocol.name(), "--time", &order.seconds.to_string()]);
     command.args(["--client", &order.clients.to_string(), "--jobs", &order.clients.min(2).to_string()]);
     if order.reconnect {
@@ -126,6 +133,10 @@ impl Script {
             Self::PrimaryKey => "\\set id random(1, 100000)\nSELECT name FROM items WHERE id = :id;\n",
             Self::FourStatements => {
                 "\\set id random(1, 100000)\nBEGIN;\nSELECT name FROM items WHERE id = :id;\nSELECT 1;\nCOMMIT;\n"
+            }
+            Self::Insert => "INSERT INTO counted (name) VALUES ('one more');\n",
+            Self::OwnSetting => {
+                "\\if :mine = 0\nSET app.tenant = :client_id;\n\\set mine 1\n\\else\nSELECT 1;\n\\endif\n"
             }
             Self::Rows => "SELECT id, name FROM items WHERE id <= 5000;\n",
         }

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use pgweir::demo::cluster::{Cluster, ROLE, free_port};
 
-use crate::work::Login;
+use crate::house::Files;
+use crate::work::Access;
 use crate::{Outcome, pgbench};
 
 const START_LIMIT: Duration = Duration::from_secs(10);
@@ -23,7 +24,7 @@ pub(crate) struct PgBouncer {
 }
 
 impl PgBouncer {
-    pub(crate) fn start(program: &Path, cluster: &Cluster, servers: u32, login: Login) -> Outcome<Self> {
+    pub(crate) fn start(program: &Path, cluster: &Cluster, servers: u32, access: Access) -> Outcome<Self> {
         let port = free_port()?;
         let folder = cluster.socket_directory();
         let users = folder.join("userlist.txt");
@@ -36,7 +37,7 @@ impl PgBouncer {
             Ok(chown(path, Some(owner.uid()), Some(owner.gid()))?)
         };
         write(&users, format!("\"{ROLE}\" \"{}\"\n", cluster.password()))?;
-        write(&config, settings(program, cluster, port, servers, login, &users)?)?;
+        write(&config, settings(program, cluster, port, servers, access, &users)?)?;
         let mut command = Command::new(program);
         command.arg("-q").arg(&config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&log)?);
         if rustix::process::geteuid().is_root() {
@@ -76,20 +77,32 @@ fn settings(
     cluster: &Cluster,
     port: u16,
     servers: u32,
-    login: Login,
+    access: Access,
     users: &Path,
 ) -> Outcome<String> {
     let server = cluster.address();
-    let auth_type = match login {
-        Login::Trust => "trust",
-        Login::Scram => "scram-sha-256",
+    let auth_type = match access {
+        Access::Trust | Access::Tls => "trust",
+        Access::Scram => "scram-sha-256",
+    };
+    let tls = match access {
+        Access::Trust | Access::Scram => "server_tls_sslmode = disable\n".to_owned(),
+        Access::Tls => {
+            let Files { certificate, key } = Files::beside(cluster);
+            format!(
+                "server_tls_sslmode = require\nclient_tls_sslmode = require\nclient_tls_cert_file = {}\n\
+                 client_tls_key_file = {}\n",
+                certificate.display(),
+                key.display()
+            )
+        }
     };
     // Since 1.21; on by default since 1.24.
     let statements = if knows_prepared_statements(program)? { "max_prepared_statements = 200\n" } else { "" };
     Ok(format!(
         "[databases]\n{ROLE} = host={} port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
          unix_socket_dir =\nauth_type = {auth_type}\nauth_file = {}\npool_mode = transaction\n\
-         default_pool_size = {servers}\nmax_client_conn = 20000\nlog_connections = 0\nlog_disconnections = 0\n{statements}",
+         default_pool_size = {servers}\nmax_client_conn = 20000\nlog_connections = 0\nlog_disconnections = 0\n{statements}{tls}",
         server.ip(),
         server.port(),
         users.display()

@@ -11,6 +11,7 @@ use crate::work::{Bar, Sample, Work};
 pub(crate) struct Table {
     machine: String,
     rows: Vec<Comparison>,
+    costs: Vec<Comparison>,
     memory: Option<String>,
 }
 
@@ -49,19 +50,28 @@ impl fmt::Display for Comparison {
         let cpu = judged(&self.ratios(|sample| sample.cpu_us), '≤', cpu);
         let throughput = judged(&self.ratios(|sample| sample.throughput), '≥', throughput);
         let latency = self.ratios(|sample| sample.p99_ms.unwrap_or(f64::NAN));
-        let latency = p99.map_or_else(|| "–".to_owned(), |p99| judged(&latency, '≤', p99));
+        let latency = if latency.iter().all(|ratio| ratio.is_nan()) {
+            "–".to_owned()
+        } else {
+            judged(&latency, '≤', p99)
+        };
         let (rival, ours) = (figures(&self.work, &self.rival), figures(&self.work, &self.ours));
         writeln!(f, "| {} | {cpu} | {throughput} | {latency} | {rival} | {ours} |", self.work.name)
     }
 }
 
 /// The median, the least and the greatest, and the bar; bold if the median misses it.
-fn judged(ratios: &[f64], sign: char, bar: f64) -> String {
+fn judged(ratios: &[f64], sign: char, bar: Option<f64>) -> String {
     let ratio = median(ratios);
-    let misses = if sign == '≤' { ratio > bar } else { ratio < bar };
-    let bold = if misses { "**" } else { "" };
     let (least, greatest) = (ratios[0], ratios[ratios.len() - 1]);
-    format!("{bold}{ratio:.2}{bold} ({least:.2}–{greatest:.2}) {sign} {bar}")
+    let spread = format!("({least:.2}–{greatest:.2})");
+    match bar {
+        None => format!("{ratio:.2} {spread}"),
+        Some(bar) if (sign == '≤' && ratio > bar) || (sign == '≥' && ratio < bar) => {
+            format!("**{ratio:.2}** {spread} {sign} {bar}")
+        }
+        Some(bar) => format!("{ratio:.2} {spread} {sign} {bar}"),
+    }
 }
 
 fn figures(work: &Work, samples: &[Sample]) -> String {
@@ -101,11 +111,15 @@ impl Table {
             rival.version()?,
             ours.version()?,
         );
-        Ok(Self { machine, rows: Vec::new(), memory: None })
+        Ok(Self { machine, rows: Vec::new(), costs: Vec::new(), memory: None })
     }
 
     pub(crate) fn push(&mut self, row: Comparison) {
         self.rows.push(row);
+    }
+
+    pub(crate) fn push_cost(&mut self, row: Comparison) {
+        self.costs.push(row);
     }
 
     pub(crate) fn memory(&mut self, clients: usize, rival_kib: f64, ours_kib: f64) {
@@ -120,6 +134,13 @@ impl fmt::Display for Table {
         writeln!(f, "{}\n", self.machine)?;
         writeln!(f, "| work | CPU | throughput | p99 | rival | pgweir |\n|---|---|---|---|---|---|")?;
         self.rows.iter().try_for_each(|row| write!(f, "{row}"))?;
-        self.memory.iter().try_for_each(|memory| writeln!(f, "\n{memory}"))
+        self.memory.iter().try_for_each(|memory| writeln!(f, "\n{memory}"))?;
+        if !self.costs.is_empty() {
+            writeln!(
+                f,
+                "\n| what it costs | CPU | throughput | p99 | without | with |\n|---|---|---|---|---|---|"
+            )?;
+        }
+        self.costs.iter().try_for_each(|row| write!(f, "{row}"))
     }
 }

@@ -8,11 +8,13 @@ use crate::house::{House, Pooler};
 use crate::pgbench::{self, Protocol, Script};
 use crate::{Outcome, process};
 
-/// How clients log in to the pooler.
+/// How clients come in, and servers are reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Login {
+pub(crate) enum Access {
     Trust,
     Scram,
+    /// Trust, over TLS on both sides.
+    Tls,
 }
 
 /// What a pooler is asked to do.
@@ -22,11 +24,11 @@ pub(crate) enum Load {
     Copy(Direction),
 }
 
-/// At most, at least, at most; `None` where the row has no bar.
-#[derive(Clone, Copy, Debug)]
+/// At most, at least, at most; `None` where there is no bar.
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Bar {
-    pub(crate) cpu: f64,
-    pub(crate) throughput: f64,
+    pub(crate) cpu: Option<f64>,
+    pub(crate) throughput: Option<f64>,
     pub(crate) p99: Option<f64>,
 }
 
@@ -34,7 +36,7 @@ pub(crate) struct Bar {
 pub(crate) struct Work {
     pub(crate) name: &'static str,
     pub(crate) load: Load,
-    pub(crate) login: Login,
+    pub(crate) access: Access,
     pub(crate) bar: Bar,
 }
 
@@ -89,10 +91,10 @@ impl fmt::Display for Sample {
 }
 
 const fn bar(cpu: f64, throughput: f64, p99: f64) -> Bar {
-    Bar { cpu, throughput, p99: Some(p99) }
+    Bar { cpu: Some(cpu), throughput: Some(throughput), p99: Some(p99) }
 }
 
-const BULK: Bar = Bar { cpu: 0.35, throughput: 1.5, p99: None };
+const BULK: Bar = Bar { cpu: Some(0.35), throughput: Some(1.5), p99: None };
 
 /// Every row but those about idle clients.
 pub(crate) fn all() -> Vec<Work> {
@@ -100,11 +102,11 @@ pub(crate) fn all() -> Vec<Work> {
     let work = |name, clients, protocol, script, bar| Work {
         name,
         load: Load::Transactions { clients, protocol, script, reconnect: false },
-        login: Login::Trust,
+        access: Access::Trust,
         bar,
     };
-    let copy = |name, direction| Work { name, load: Load::Copy(direction), login: Login::Trust, bar: BULK };
-    let reconnect = |name, login, bar| Work {
+    let copy = |name, direction| Work { name, load: Load::Copy(direction), access: Access::Trust, bar: BULK };
+    let reconnect = |name, access, bar| Work {
         name,
         load: Load::Transactions {
             clients: 16,
@@ -112,8 +114,12 @@ pub(crate) fn all() -> Vec<Work> {
             script: Script::SelectOne,
             reconnect: true,
         },
-        login,
+        access,
         bar,
+    };
+    let tls = |name, protocol| Work {
+        access: Access::Tls,
+        ..work(name, 64, protocol, Script::SelectOne, bar(0.75, 1.25, 0.9))
     };
     vec![
         work("select 1, simple, 64 clients", 64, Simple, Script::SelectOne, bar(0.75, 1.25, 0.9)),
@@ -126,8 +132,47 @@ pub(crate) fn all() -> Vec<Work> {
         work("5000 rows, 16 clients", 16, Simple, Script::Rows, BULK),
         copy("COPY out, 100 MB", Direction::Out),
         copy("COPY in, 100 MB", Direction::In),
-        reconnect("reconnect for each query, trust", Login::Trust, bar(1.0, 1.1, 1.0)),
-        reconnect("reconnect for each query, SCRAM", Login::Scram, bar(0.8, 1.1, 1.0)),
+        reconnect("reconnect for each query, trust", Access::Trust, bar(1.0, 1.1, 1.0)),
+        reconnect("reconnect for each query, SCRAM", Access::Scram, bar(0.8, 1.1, 1.0)),
+        tls("select 1, simple, 64 clients, TLS", Simple),
+        tls("select 1, prepared, 64 clients, TLS", Prepared),
+    ]
+}
+
+/// What one thing costs: pgweir with it, to pgweir without.
+pub(crate) struct Cost {
+    pub(crate) work: Work,
+    /// How it is left out: by a setting, or by the other access.
+    pub(crate) without: &'static str,
+    pub(crate) access_without: Access,
+}
+
+pub(crate) fn costs() -> Vec<Cost> {
+    use Protocol::{Prepared, Simple};
+    let work = |name, protocol, script, access| Work {
+        name,
+        load: Load::Transactions { clients: 64, protocol, script, reconnect: false },
+        access,
+        bar: Bar::default(),
+    };
+    let state = |name, protocol, script| Cost {
+        work: work(name, protocol, script, Access::Trust),
+        without: "pool.session_state = \"off\"",
+        access_without: Access::Trust,
+    };
+    let tls = |name, protocol| Cost {
+        work: work(name, protocol, Script::SelectOne, Access::Tls),
+        without: "",
+        access_without: Access::Trust,
+    };
+    vec![
+        state("session state: select 1, simple", Simple, Script::SelectOne),
+        state("session state: select 1, prepared", Prepared, Script::SelectOne),
+        state("session state: 4 statements, simple", Simple, Script::FourStatements),
+        state("session state: inserts into a serial", Simple, Script::Insert),
+        state("session state: a setting of each client's own", Simple, Script::OwnSetting),
+        tls("TLS on both sides: select 1, simple", Simple),
+        tls("TLS on both sides: select 1, prepared", Prepared),
     ]
 }
 

@@ -124,10 +124,15 @@ fn is_oversized(facts: &Facts<'_>, needed: u32) -> bool {
 pub(super) fn needed(load: &Load) -> u32 {
     let peak = load.busy.ceil() as u32;
     let most = load.capacity.ceil() as u32;
-    load.model().map_or(peak, |model| model.servers_for(goal(&model), most.max(1)).unwrap_or(most)).max(peak)
+    load.model().map_or(peak, |model| enough(&model, most.max(1)).unwrap_or(most)).max(peak)
+}
+
+/// Servers with which the pool would be neither short nor close to it; `None`: more than `most`.
+pub(super) fn enough(model: &Model, most: u32) -> Option<u32> {
+    model.servers_for(goal(model), SHORT / 2.0, most)
 }
 
 /// 99 % of the waits should be no longer than this: no longer than the work that they are for.
-pub(super) fn goal(model: &Model) -> f64 {
+fn goal(model: &Model) -> f64 {
     model.hold.max(SHORTEST_GOAL)
 }

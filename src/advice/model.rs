@@ -28,6 +28,8 @@ pub struct Outcome {
     pub busy: f64,
     /// Seconds that a checkout waits, on average.
     pub wait_mean: f64,
+    /// The share of the time in which somebody waits.
+    pub queued: f64,
     /// The probability that an arriving client finds `servers + i` others before it.
     behind: Vec<f64>,
 }
@@ -45,22 +47,34 @@ impl Model {
         let servers = servers.max(1);
         let clients = self.clients.clamp(1, MOST_CLIENTS);
         let all = self.states(clients, servers);
-        let (mut busy, mut waiting) = (0.0, 0.0);
+        let (mut busy, mut waiting, mut queued) = (0.0, 0.0, 0.0);
         for (present, p) in (0_u32..).zip(&all) {
             busy += p * f64::from(present.min(servers));
             waiting += p * f64::from(present.saturating_sub(servers));
+            queued += if present > servers { *p } else { 0.0 };
         }
         let throughput = busy / self.hold;
         let found = self.states(clients - 1, servers);
         let behind = found.get(servers as usize..).unwrap_or_default().to_vec();
         // Little's law: the queue is as long as what comes in a second, times the seconds that each stays.
-        Outcome { servers, hold: self.hold, throughput, busy, wait_mean: waiting / throughput, behind }
+        Outcome {
+            servers,
+            hold: self.hold,
+            throughput,
+            busy,
+            wait_mean: waiting / throughput,
+            queued,
+            behind,
+        }
     }
 
-    /// The smallest number of servers with which 99 % of the waits are no longer than `goal` seconds; `None` if `most`
-    /// don't suffice.
-    pub fn servers_for(&self, goal: f64, most: u32) -> Option<u32> {
-        let suffices = |servers| self.with(servers).wait_is_within(goal, 0.99);
+    /// The smallest number of servers with which 99 % of the waits are no longer than `goal` seconds, and somebody waits
+    /// for no more than the share `calm` of the time; `None` if `most` don't suffice.
+    pub fn servers_for(&self, goal: f64, calm: f64, most: u32) -> Option<u32> {
+        let suffices = |servers| {
+            let outcome = self.with(servers);
+            outcome.queued <= calm && outcome.wait_is_within(goal, 0.99)
+        };
         if !suffices(most) {
             return None;
         }
@@ -155,6 +169,7 @@ mod tests {
             near(outcome.waits(), waits, 0.01);
             near(outcome.busy, load, 0.01);
             near(outcome.wait_mean, waits / (f64::from(servers) - load), 0.02);
+            near(outcome.queued, waits * load / f64::from(servers), 0.02);
             // Of those who wait, e^-(c - a)t wait longer than t.
             near(outcome.wait_quantile(0.99), (waits / 0.01).ln() / (f64::from(servers) - load), 0.02);
         }
@@ -189,9 +204,11 @@ mod tests {
     #[test]
     fn as_many_servers_as_are_needed_and_no_more() {
         let model = stream(8.0);
-        let enough = model.servers_for(0.5, 100).expect("a hundred would do");
+        let enough = model.servers_for(0.5, 1.0, 100).expect("a hundred would do");
         assert!(model.with(enough).wait_quantile(0.99) <= 0.5);
         assert!(model.with(enough - 1).wait_quantile(0.99) > 0.5);
-        assert_eq!(model.servers_for(0.5, 8), None);
+        assert_eq!(model.servers_for(0.5, 1.0, 8), None);
+        let calm = model.servers_for(0.5, 0.02, 100).expect("a hundred would do");
+        assert!(model.with(calm).queued <= 0.02 && model.with(calm - 1).queued > 0.02);
     }
 }

@@ -3,7 +3,7 @@
 //! Depends on `judge`, `load`, `model`. The expectation is the model's, scaled by how the model's idea of the present compares
 //! with what is measured.
 
-use super::judge::{Connections, Facts, goal, needed};
+use super::judge::{Connections, Facts, enough, needed};
 use super::model::Model;
 use super::verdict::{Advice, Verdict};
 use crate::pool::snapshot::{PoolSnapshot, Trouble};
@@ -33,7 +33,7 @@ fn larger(facts: &Facts<'_>) -> Option<Advice> {
     let (size, load) = (facts.to.size, facts.load);
     let model = load.model()?;
     let most = size.saturating_mul(MOST_TIMES);
-    let wanted = model.servers_for(goal(&model), most).unwrap_or(most);
+    let wanted = enough(&model, most).unwrap_or(most);
     // A queue that the model doesn't see is there all the same.
     let wanted = wanted.max(size.saturating_add(1));
     let room = facts.connections.map(|connections| size.saturating_add(connections.free()));

@@ -4,14 +4,12 @@
 
 use std::collections::HashMap;
 
-use postgres_protocol::escape::escape_literal;
-
-use super::queries;
-
 /// The values of a fresh session of one profile (database, user, startup parameters).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Baseline {
     values: HashMap<Box<str>, Box<str>, foldhash::fast::RandomState>,
+    /// Whether a custom setting that was reset counts as another thing than one that was never heard of.
+    exact: bool,
 }
 
 impl Baseline {
@@ -24,6 +22,11 @@ impl Baseline {
         baseline
     }
 
+    /// Sessions that know a custom setting are told from those that don't.
+    pub fn exact(self) -> Self {
+        Self { exact: true, ..self }
+    }
+
     /// The value of a setting after `RESET`; `None` if it isn't known.
     pub fn value(&self, name: &str) -> Option<&str> {
         self.values.get(name).map(|value| &**value)
@@ -32,21 +35,28 @@ impl Baseline {
     /// Whether a session in which `name` has this value has changed it. `None` is a custom setting that the
     /// session never heard of; one that it did hear of reads as empty after a `RESET`.
     pub fn overridden_by(&self, name: &str, value: Option<&str>) -> bool {
-        let value = value.unwrap_or_default();
-        match self.value(name) {
-            Some(baseline) => baseline != value,
-            None => !value.is_empty(),
+        match (self.value(name), value) {
+            (Some(baseline), value) => baseline != value.unwrap_or_default(),
+            (None, Some(value)) => !value.is_empty() || self.is_for_good(name),
+            (None, None) => false,
         }
     }
 
-    /// The SQL that gives a session which began with `other` the values of this one, where a user may set them; `None`
-    /// if there is no difference.
-    pub fn to_restore_from(&self, other: &Self) -> Option<String> {
-        let differing = self.values.iter().filter(|(name, value)| other.value(name) != Some(value));
-        let values: Vec<String> = differing
-            .map(|(name, value)| format!("({},{})", escape_literal(name), escape_literal(value)))
-            .collect();
-        (!values.is_empty()).then(|| queries::set_where_allowed(&values.join(",")))
+    pub fn is_exact(&self) -> bool {
+        self.exact
+    }
+
+    /// Whether it matters that a session which has heard of this setting can't forget it: `current_setting(name, true)`
+    /// is never NULL again there, not even after `DISCARD ALL`.
+    pub fn is_for_good(&self, name: &str) -> bool {
+        self.exact && name.contains('.') && self.value(name).is_none()
+    }
+
+    /// The startup parameters that give a session which would begin with `other` the values of this one, as far as
+    /// `settings` are concerned (names in lower case).
+    pub fn to_give(&self, other: &Self, settings: impl IntoIterator<Item = String>) -> Vec<(String, String)> {
+        let differing = settings.into_iter().filter(|name| self.value(name) != other.value(name));
+        differing.filter_map(|name| self.value(&name).map(str::to_owned).map(|value| (name, value))).collect()
     }
 
     /// Takes a new value, as reported when a configuration was reloaded. True if it is another one.
@@ -75,8 +85,21 @@ mod tests {
         assert!(!baseline.overridden_by("app.tenant", None));
         assert!(!baseline.overridden_by("app.tenant", Some("")));
         assert!(baseline.overridden_by("app.tenant", Some("a")));
+        let exact = baseline.clone().exact();
+        assert!(!exact.overridden_by("app.tenant", None) && exact.is_for_good("app.tenant"));
+        assert!(exact.overridden_by("app.tenant", Some("")));
+        assert!(!exact.overridden_by("unix_socket_group", Some("")) && !exact.is_for_good("work_mem"));
         assert!(baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.learn("datestyle", "ISO, DMY"));
         assert!(!baseline.overridden_by("datestyle", Some("ISO, DMY")));
+    }
+
+    #[test]
+    fn what_differs_is_given_where_it_may_be() {
+        let old = Baseline::from_rows([("TimeZone", Some("UTC")), ("jit", Some("on")), ("geqo", Some("on"))]);
+        let new =
+            Baseline::from_rows([("TimeZone", Some("PST8PDT")), ("jit", Some("off")), ("geqo", Some("on"))]);
+        let given = old.to_give(&new, ["timezone".to_owned(), "geqo".to_owned(), "unheard_of".to_owned()]);
+        assert_eq!(given, [("timezone".to_owned(), "UTC".to_owned())]);
     }
 }

@@ -216,8 +216,12 @@ impl Lexicon {
     }
 
     pub(crate) fn read(self: &Arc<Self>, definitions: &[(&str, &str)]) {
+        self.take_in(super::routines(definitions), &format!("{definitions:?}"));
+    }
+
+    pub(crate) fn take_in(self: &Arc<Self>, routines: Routines, fingerprint: &str) {
         let claim = self.claim(*tests::NOW).expect("something to read");
-        claim.publish(Arc::new(super::routines(definitions)), format!("{definitions:?}").into());
+        claim.publish(Arc::new(routines), fingerprint.into());
     }
 }
 

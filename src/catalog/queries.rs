@@ -6,8 +6,11 @@
 //! Depends on nothing. Invariant: every name and operator is qualified, so that neither `search_path` nor a client's
 //! objects change what they mean; an ordinary role may run them all; PostgreSQL 14 to 18 know all that they use.
 
+use postgres_protocol::escape::escape_literal;
+
 /// What a session holds besides settings. One row: advisory locks, channels listened to, held cursors, statements
-/// prepared by SQL, temporary objects, temporary replication slots (each a count), session authorization, role.
+/// prepared by SQL, temporary objects, temporary replication slots, statements prepared by us for clients (each a count), session
+/// authorization, role.
 ///
 /// Ask it outside a transaction: within one, advisory locks of both levels look alike.
 pub const LIGHT: &str = "\
@@ -21,7 +24,27 @@ SELECT 'h', (SELECT pg_catalog.count(*) FROM pg_catalog.pg_locks l
    AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()),
  (SELECT pg_catalog.count(*) FROM pg_catalog.pg_replication_slots s
   WHERE s.temporary AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid()),
+ (SELECT pg_catalog.count(*) FROM pg_catalog.pg_prepared_statements p
+  WHERE NOT p.from_sql AND p.name OPERATOR(pg_catalog.~) '^_pgweir_[0-9]{4,}$'),
  pg_catalog.current_setting('session_authorization'), pg_catalog.current_setting('role')";
+
+/// The number of dblink's connections that have a name. `schema`: where the extension is, quoted.
+pub fn connections(schema: &str) -> String {
+    format!("SELECT 'c', COALESCE(pg_catalog.cardinality({schema}.dblink_get_connections()), 0)")
+}
+
+/// Where dblink is, if anyone may ask it for its connections: `dblink`, the schema's name, quoted.
+pub const DBLINK: &str = "\
+SELECT 'dblink', pg_catalog.quote_ident(n.nspname)
+FROM pg_catalog.pg_extension e
+JOIN pg_catalog.pg_depend d ON d.refclassid OPERATOR(pg_catalog.=) 'pg_catalog.pg_extension'::pg_catalog.regclass::pg_catalog.oid
+ AND d.refobjid OPERATOR(pg_catalog.=) e.oid
+ AND d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_proc'::pg_catalog.regclass::pg_catalog.oid
+JOIN pg_catalog.pg_proc p ON p.oid OPERATOR(pg_catalog.=) d.objid
+JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
+WHERE e.extname OPERATOR(pg_catalog.=) 'dblink' AND p.proname OPERATOR(pg_catalog.=) 'dblink_get_connections'
+ AND pg_catalog.has_schema_privilege('public', n.oid, 'USAGE')
+ AND pg_catalog.has_function_privilege('public', p.oid, 'EXECUTE')";
 
 /// The channels that a session listens to: name.
 pub const CHANNELS: &str = "SELECT pg_catalog.pg_listening_channels()";
@@ -37,17 +60,19 @@ pub const GUC_ALL: &str = "\
 SELECT 'a', name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings
  WHERE source OPERATOR(pg_catalog.=) 'session'";
 
-/// The values of all settings: name, value. For a backend that has just started, so that these are what `RESET`
-/// gives. (`pg_settings.reset_val` has no units, so it couldn't be compared with the other answers.)
-pub const BASELINE: &str = "SELECT name, pg_catalog.current_setting(name) FROM pg_catalog.pg_settings";
+/// The values of all settings: name, value, whether any user may give it at startup (what ends with a transaction aside). For a
+/// backend that has just started, so that these are what `RESET` gives. (`pg_settings.reset_val` has no units, so it
+/// couldn't be compared with the other answers.)
+pub const BASELINE: &str = "\
+SELECT name, pg_catalog.current_setting(name), context OPERATOR(pg_catalog.=) 'user'
+ AND name OPERATOR(pg_catalog.!~) '^(seed|transaction_(isolation|read_only|deferrable))$' FROM pg_catalog.pg_settings";
 
-/// Sets what an ordinary user may set of `values`: a list of `('name','value')`, names in lower case.
-pub fn set_where_allowed(values: &str) -> String {
+/// The values of custom settings: name, value. The value is NULL if the session never heard of the name.
+pub fn custom_settings<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<String> = names.map(escape_literal).collect();
     format!(
-        "SELECT pg_catalog.set_config(s.name, wanted.value, false)
- FROM (VALUES {values}) AS wanted(name, value)
- JOIN pg_catalog.pg_settings s ON pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) wanted.name
- WHERE s.context OPERATOR(pg_catalog.=) 'user'"
+        "SELECT n, pg_catalog.current_setting(n, true) FROM pg_catalog.unnest(ARRAY[{}]::pg_catalog.text[]) AS n",
+        names.join(",")
     )
 }
 
@@ -124,7 +149,11 @@ FROM pg_catalog.pg_proc p
 JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) p.pronamespace
 JOIN pg_catalog.pg_language l ON l.oid OPERATOR(pg_catalog.=) p.prolang
 WHERE l.lanname OPERATOR(pg_catalog.<>) 'internal' AND l.lanname OPERATOR(pg_catalog.<>) 'c'
- AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND p.prosqlbody IS NULL"
+ AND n.nspname OPERATOR(pg_catalog.<>) 'pg_catalog' AND p.prosqlbody IS NULL
+UNION ALL
+SELECT p.proname, 'sql', pg_catalog.concat('SET LOCAL ', pg_catalog.split_part(setting, '=', 1), ' = 0')
+FROM pg_catalog.pg_proc p CROSS JOIN pg_catalog.unnest(p.proconfig) AS setting
+WHERE pg_catalog.strpos(pg_catalog.split_part(setting, '=', 1), '.') OPERATOR(pg_catalog.>) 0"
     )
 }
 

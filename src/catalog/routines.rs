@@ -17,6 +17,8 @@ pub struct Routines {
     effects: ByWord<Effects>,
     /// Custom settings (with a dot) that bodies set. `pg_settings` doesn't list them, so they are asked by name.
     custom_settings: BTreeSet<Box<str>>,
+    /// The schema of dblink, quoted, if it can be asked for its connections.
+    dblink: Option<Box<str>>,
 }
 
 /// Something with a name that runs SQL when it is used: a row of [`queries::ROUTINES`](super::queries::ROUTINES),
@@ -39,11 +41,18 @@ pub struct Draft {
     routines: Routines,
     /// Of all that may turn out to have effects.
     names: HashSet<WordHash, foldhash::fast::RandomState>,
+    /// A custom setting that is set for the transaction counts as one that is set for the session.
+    exact: bool,
     /// Who mentions a name.
     callers: ByWord<Vec<WordHash>>,
 }
 
 impl Draft {
+    /// `exact`: it matters which names of custom settings a session knows.
+    pub fn new(exact: bool) -> Self {
+        Self { exact, ..Self::default() }
+    }
+
     /// Notes a name that bodies may mention. All names come before the first definition.
     pub fn name(&mut self, name: &[u8]) {
         self.names.insert(WordHash::of(name));
@@ -64,11 +73,21 @@ impl Draft {
             }
         });
         self.routines.add(caller, in_a_call(body.effects));
+        if self.exact && body.local_nameless {
+            self.routines.add(caller, Effects::GUC_ALL | Effects::NAMELESS);
+        } else if self.exact && !body.local_custom.is_empty() {
+            self.routines.add(caller, Effects::GUC_ALL);
+        }
         for name in body.names.into_iter().chain(body.local_custom).filter(|name| name.contains('.')) {
             if self.routines.custom_settings.len() < CUSTOM {
                 self.routines.custom_settings.insert(name);
             }
         }
+    }
+
+    /// A row of [`queries::DBLINK`](super::queries::DBLINK).
+    pub fn dblink(&mut self, schema: &[u8]) {
+        self.routines.dblink = str::from_utf8(schema).ok().map(Into::into);
     }
 
     pub fn finish(mut self) -> Routines {
@@ -107,6 +126,11 @@ impl Routines {
         self.custom_settings.iter().map(|name| &**name)
     }
 
+    /// Where dblink can be asked for its connections: a schema, quoted.
+    pub fn dblink_schema(&self) -> Option<&str> {
+        self.dblink.as_deref()
+    }
+
     /// How many names have effects.
     pub fn len(&self) -> usize {
         self.effects.len()
@@ -125,7 +149,7 @@ impl Dictionary for Routines {
 
 /// A text that only calls the routine doesn't name its settings, so any may have changed.
 fn in_a_call(effects: Effects) -> Effects {
-    let effects = effects & Effects::STATE.or(Effects::SEQ_READ).or(Effects::SEQ_WRITE).or(Effects::NOTIFY);
+    let effects = effects & Effects::STATE.or(Effects::SEQ_READ).or(Effects::SEQ_WRITE).or(Effects::CLOSE);
     if effects.contains(Effects::GUC) { (effects - Effects::GUC) | Effects::GUC_ALL } else { effects }
 }
 
@@ -184,7 +208,7 @@ pub(crate) mod tests {
         ]);
         let of = |text: &str| analyse(text.as_bytes(), Dialect::default(), Extent::Whole, &routines).effects;
         assert_eq!(of("UPDATE public.t SET a = 42"), Effects::GUC_ALL);
-        assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::COPY);
+        assert_eq!(of("COPY v FROM STDIN"), Effects::GUC_ALL | Effects::SEQ_WRITE);
         assert_eq!(of("SELECT 't' FROM u"), Effects::NONE);
     }
 

@@ -89,8 +89,8 @@ impl Duplex<'_> {
     }
 
     fn turns(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
-        self.hear_signals()?;
         for _ in 0..TURNS {
+            self.hear_signals()?;
             let mut moved = self.read_client(cx)?;
             moved |= self.judge_requests()?;
             moved |= self.write_server(cx);
@@ -292,7 +292,8 @@ impl Duplex<'_> {
             return Err(End::Fault(Fault::Shutdown));
         }
         self.card.take(Signals::CANCEL_SENT);
-        if self.card.take(Signals::CANCEL) {
+        // A replay must not be hit: the request behind it would run without.
+        if !self.server.ledger.replies.is_replaying() && self.card.take(Signals::CANCEL) {
             match self.server.ledger.replies.is_empty() {
                 true => self.card.cancel_is_over(),
                 false => self.cancel(),

@@ -1,6 +1,7 @@
 //! Bad news and goodbyes: a request that gets no server, a server that was lost, a client that goes.
 
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -8,13 +9,16 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
 use super::duplex::{End, Loss};
+use super::house::Home;
+use super::recover::recover;
 use super::relay::Client;
 use super::transfer::poll_read;
 use crate::pool::settings::Mode;
 use crate::server::lease::Lease;
+use crate::session::client::ClientState;
 use crate::session::exchange::Exchange;
 use crate::session::pins::Pins;
-use crate::session::replies::{Awaits, Replies};
+use crate::session::replies::{Awaits, Replies, Slot};
 use crate::session::server::Tx;
 use crate::sql::Effects;
 use crate::wire::error::{self, ErrorFields};
@@ -96,11 +100,18 @@ impl Client {
         let told_already = lease.ledger.replies.is_skipping();
         let keeps_session = self.keeps_session();
         self.forget(&mut lease);
-        match loss {
-            Loss::Stuck(_) => drop(lease),
-            _ => lease.close(),
+        let lives_on = match &loss {
+            Loss::Stuck(_) => true,
+            Loss::Said(body) => !ErrorFields::read(body).is_fatal(),
+            Loss::Silent | Loss::Violation(_) => false,
+        };
+        match lives_on {
+            // Cancels what it runs.
+            true => drop(lease),
+            false => lease.close(),
         }
         self.state.pins = Pins::default();
+        self.card.unpinned();
         let lanes = self.working();
         let mid_message = lanes.down.is_passing();
         let mid_request = lanes.up.is_passing();
@@ -144,6 +155,16 @@ impl Client {
     fn fault_of_loss(&self, lease: &Lease, loss: &Loss) -> Fault {
         if let Loss::Stuck(fault) = loss {
             return fault.clone();
+        }
+        if let Loss::Said(body) = loss
+            && lease.ledger.replies.is_replaying()
+        {
+            let fields = ErrorFields::read(body);
+            return match fields.is_fatal() {
+                true => Fault::ReplayFailed(fields.message_text().into_owned()),
+                // It was cut off before it could see to that, and what the client asked for runs by now.
+                false => Fault::CommitInDoubt,
+            };
         }
         let owes = !lease.ledger.replies.is_empty();
         let in_transaction = lease.ledger.tx != Tx::Idle;
@@ -208,7 +229,8 @@ struct Owed {
 
 fn owed(replies: &Replies) -> Owed {
     let mut owed = Owed::default();
-    for slot in replies.slots().filter(|slot| slot.awaits != Awaits::CopyEnd) {
+    let clients = |slot: &&Slot| slot.awaits != Awaits::CopyEnd && !slot.is_replay();
+    for slot in replies.slots().filter(clients) {
         owed.any = true;
         owed.ready += u32::from(matches!(slot.awaits, Awaits::Query | Awaits::Sync | Awaits::FunctionCall));
     }
@@ -244,36 +266,18 @@ impl Client {
         if let Some(lanes) = self.lanes.take() {
             lanes.give_back();
         }
-        let (shared, mode) = (self.home.shared.clone(), self.home.mode);
-        let touched = !self.state.pins.of_others().is_empty() || self.is_touched() || mode == Mode::Session;
-        // What was done since the last settling hasn't been asked for; a slot may be there.
-        let unsettled = self.state.touch.effects;
-        self.state.pins.stick(unsettled);
-        let uncleared = self.state.pins.outlive_discard() || unsettled.intersects(Effects::SLOT);
-        drop(self);
+        let (state, home) = self.left();
         if let Some(lease) = lease
-            && !uncleared
             && !mid_request
         {
-            recover(lease, touched, &shared).await;
+            recover(lease, state, &home).await;
         }
         fault
     }
-}
 
-/// Brings a server whose client went back to a clean state, by the cheapest means that suffices. One that is in the
-/// middle of something is ended instead: dropping the lease cancels what it runs.
-async fn recover(mut lease: Lease, touched: bool, shared: &crate::session::exchange::Shared) {
-    if !lease.ledger.replies.is_empty() || lease.ledger.unsynced || lease.ledger.replies.is_doubtful() {
-        return;
+    /// What of a client concerns the server that it had. The rest is gone: its connection, its place.
+    fn left(self: Box<Self>) -> (ClientState, Arc<Home>) {
+        let Self { state, home, .. } = *self;
+        (state, home)
     }
-    if lease.ledger.tx != Tx::Idle && lease.ask("ROLLBACK").await.is_err() {
-        return lease.close();
-    }
-    lease.ledger.change = None;
-    let unclean = touched || lease.ledger.settings.is_none();
-    if unclean && lease.discard_all(shared.settings.plain()).await.is_err() {
-        return lease.close();
-    }
-    lease.hand_back();
 }

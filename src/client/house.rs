@@ -83,14 +83,17 @@ pub struct House {
     pub hasher: RandomState,
 }
 
-/// What is known of the catalogue of each database, by where it is: clients may know it by several names.
+/// What is known of the catalogue of each database, by where it is (clients may know it by several names) and by what is
+/// to be known of it.
 #[derive(Debug, Default)]
-pub struct Catalogs(DashMap<(Vec<Host>, String), Arc<Catalog>>);
+pub struct Catalogs(DashMap<(Vec<Host>, String, bool), Arc<Catalog>>);
 
 impl Catalogs {
-    fn of(&self, upstream: &Upstream, asked: &str) -> Arc<Catalog> {
+    fn of(&self, upstream: &Upstream, asked: &str, exact_names: bool) -> Arc<Catalog> {
         let database = upstream.database.as_deref().unwrap_or(asked);
-        self.0.entry((upstream.hosts.clone(), database.to_owned())).or_default().clone()
+        let place = (upstream.hosts.clone(), database.to_owned(), exact_names);
+        let new = || Arc::new(Catalog::new(exact_names));
+        self.0.entry(place).or_insert_with(new).clone()
     }
 
     /// Other ways than ours lead to a database, too: the next client that works there looks for changes.
@@ -176,7 +179,8 @@ impl House {
 
     fn build(&self, found: &Database, database: &str, user: &str) -> Arc<Home> {
         let settings = found.pool.clone();
-        let catalog = self.catalogs.of(&found.upstream, database);
+        let exact_names = settings.session_state == SessionState::Strict;
+        let catalog = self.catalogs.of(&found.upstream, database, exact_names);
         let shared = Arc::new(Shared {
             statements: Statements::new(self.limits.shared_statements),
             settings: Interner::default(),
@@ -187,6 +191,7 @@ impl House {
                 statement_size: self.limits.statement_size as usize,
                 client_statements: self.limits.client_statements,
                 track_state: settings.session_state != SessionState::Off,
+                exact_names,
             },
         });
         let known = Arc::new(Known::default());

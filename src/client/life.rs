@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::card::{Entry, Signals};
+use super::card::{Card, Entry, Signals};
 use super::clock::Clock;
 use super::half_open::HalfOpen;
 use super::house::{Home, House, Place};
@@ -20,6 +20,7 @@ use crate::pool::key::{Profile, Wish};
 use crate::server::cancel;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
+use crate::session::server::NOBODY;
 use crate::session::settings::Settings;
 use crate::session::settle::startup_overrides;
 use crate::wire::fault::Fault;
@@ -34,10 +35,10 @@ pub async fn serve(stream: Box<Stream>, house: Arc<House>) {
         Ok(Some(ready)) => {
             let _entry = ready.entry;
             let _place = ready.place;
-            let home = ready.client.home.clone();
+            let stay = ready.stay;
             match ready.client.run().await {
                 Some(fault) => {
-                    home.fault(&fault);
+                    stay.home.fault(&fault);
                     Closed::from(&fault)
                 }
                 None => Closed::Terminate,
@@ -54,6 +55,19 @@ struct Ready<'a> {
     client: Box<Client>,
     entry: Entry<'a>,
     place: Place<'a>,
+    stay: Stay,
+}
+
+/// A client's stay in the pool's books, which ends however the client does.
+struct Stay {
+    home: Arc<Home>,
+    card: Arc<Card>,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.home.pool.leave(self.card.application());
+    }
 }
 
 async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Closed> {
@@ -162,6 +176,10 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
         .map_err(|refusal| super::queue::fault(home, refusal))?;
     // It may be as another client left it.
+    if !lease.can_become(home.shared.settings.plain(), NOBODY) {
+        let lost = || Fault::ReplayFailed("a server was lost".to_owned());
+        lease = lease.reopen().await.ok_or_else(lost)?;
+    }
     if let Err(error) = lease.restore(home.shared.settings.plain()).await {
         lease.close();
         return Err(Fault::ReplayFailed(error.to_string()));
@@ -186,7 +204,8 @@ async fn welcome<'a>(
     let greeted = login::welcome(&mut guest, params.iter(), entry.card.pid, entry.card.secret());
     timeout(house.deadlines.login, greeted).await.map_err(|_| ())?.map_err(|_| ())?;
     let card = entry.card.clone();
-    let application = home.pool.enter(params.get(APPLICATION_NAME).unwrap_or_default());
+    card.set_application(home.pool.enter(params.get(APPLICATION_NAME).unwrap_or_default()));
+    let stay = Stay { home: home.clone(), card: card.clone() };
     poll_fn(|cx| {
         card.listen(cx.waker());
         Poll::Ready(())
@@ -200,7 +219,6 @@ async fn welcome<'a>(
         half_open: HalfOpen::default(),
         state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
-        application,
         rested: None,
         clock: Clock::default(),
         speaks_otherwise: false,
@@ -211,7 +229,7 @@ async fn welcome<'a>(
         lanes: None,
         bad_news: None,
     });
-    Ok(Ready { client, entry, place })
+    Ok(Ready { client, entry, place, stay })
 }
 
 /// The application's name is the only startup parameter that isn't part of the profile: it is set on whatever

@@ -18,14 +18,24 @@ use crate::session::statements::client::Held;
 use crate::wire::fault::Fault;
 use crate::wire::write;
 
+/// What came of making a server a client's own.
+pub(super) enum Prepared {
+    Ready(Lease),
+    /// The server was lost. Nothing of the client's had been sent.
+    Lost,
+    /// It doesn't take on the client's settings. Another one may: what a session did before can stand against it.
+    Refused(Fault),
+}
+
 impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
+        let settings = &self.state.settings;
         let wish = Wish {
             profile: self.profile.id,
-            label: Label(self.state.settings.id),
+            label: Label { settings: settings.id, names: settings.names },
             home: self.last,
-            application: self.application,
+            application: self.card.application(),
             rested: self.rested.take(),
         };
         let mut checkout = self.home.pool.checkout(wish);
@@ -78,31 +88,50 @@ impl Client {
         }
         let there = lease.ledger.settings.as_ref();
         self.subscription.is_none()
+            && !lease.hides_names_from(self.card.pid)
             && there.is_some_and(|there| there.id == self.state.settings.id)
             && lease.ledger.params.same_as(&self.state.told)
     }
 
     /// Makes a server the client's own: the settings that it has set, what it was told, the channels to which it
-    /// listens. A server that can't be made so is not used. `None`: it was lost, and another one may do.
-    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Option<Lease>, Fault> {
-        match self.restore(&mut lease).await {
-            Ok(()) => {}
-            Err(error) if error.is_harmless() => {
-                lease.hand_back();
-                return Err(Fault::ReplayFailed(error.to_string()));
+    /// listens. A server that can't be made so is not used. `Err`: nor would another one do.
+    pub(super) async fn prepare(&mut self, mut lease: Lease) -> Result<Prepared, Fault> {
+        if !lease.can_become(&self.state.settings, self.card.pid) {
+            match lease.reopen().await {
+                Some(fresh) => lease = fresh,
+                None => return Ok(Prepared::Lost),
             }
-            Err(_) => {
-                lease.close();
-                return Ok(None);
-            }
+        }
+        if self.restore_ahead(&mut lease) {
+            return Ok(Prepared::Ready(lease));
+        }
+        if let Err(error) = self.restore(&mut lease).await {
+            lease.close();
+            return Ok(match error.is_harmless() {
+                true => Prepared::Refused(Fault::ReplayFailed(error.to_string())),
+                false => Prepared::Lost,
+            });
         }
         self.tell_params(&lease);
         self.recall(&mut lease).await?;
-        Ok(Some(lease))
+        Ok(Prepared::Ready(lease))
+    }
+
+    /// Lets the request follow the replay without waiting, where all else is as the client left it.
+    fn restore_ahead(&mut self, lease: &mut Lease) -> bool {
+        let is_another = lease.hides_names_from(self.card.pid);
+        if self.speaks_otherwise || self.subscription.is_some() || is_another {
+            return false;
+        }
+        let lanes = self.lanes.get_or_insert_with(super::working::Working::take);
+        lease.restore_ahead(&self.state.settings, &self.state.told, lanes.up.out())
     }
 
     async fn restore(&mut self, lease: &mut Lease) -> Result<(), AskError> {
         let settings = &self.state.settings;
+        if lease.hides_names_from(self.card.pid) {
+            lease.reset_all(&self.home.shared.settings).await?;
+        }
         if self.speaks_otherwise {
             let mut held: Vec<_> =
                 self.state.statements.in_other_dialects(settings.dialect).cloned().collect();

@@ -20,10 +20,10 @@ use super::duplex::{Duplex, End, Loss};
 use super::half_open::HalfOpen;
 use super::house::Home;
 use super::listen;
+use super::queue::Prepared;
 use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
-use crate::pool::applications::ApplicationId;
 use crate::pool::key::{Moment, Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
@@ -45,8 +45,6 @@ pub(super) struct Client {
     pub card: Arc<Card>,
     pub home: Arc<Home>,
     pub profile: Arc<Profile>,
-    /// Its place among the clients of its application.
-    pub application: ApplicationId,
     /// When it gave back its last server.
     pub rested: Option<Moment>,
     /// Where it was served last.
@@ -114,6 +112,7 @@ impl Client {
 
     /// A server that is as the client left its last one.
     async fn own_server(&mut self) -> Result<Result<Lease, Fault>, End> {
+        let mut refused = None;
         for _ in 0..SERVERS_TRIED {
             let mut lease = match self.checkout().await? {
                 Ok(lease) => lease,
@@ -123,10 +122,10 @@ impl Client {
                 return Ok(Ok(lease));
             }
             match self.prepare_boxed(lease).await {
-                Ok(Some(lease)) => return Ok(Ok(lease)),
-                // It was lost. Nothing of the client's had been sent.
-                Ok(None) => {}
-                Err(fault) => return Ok(Err(fault)),
+                Ok(Prepared::Ready(lease)) => return Ok(Ok(lease)),
+                Ok(Prepared::Refused(fault)) if refused.is_none() => refused = Some(fault),
+                Ok(Prepared::Lost) => {}
+                Ok(Prepared::Refused(fault)) | Err(fault) => return Ok(Err(fault)),
             }
         }
         Ok(Err(Fault::ReplayFailed("servers are lost".to_owned())))
@@ -134,7 +133,7 @@ impl Client {
 
     // What is rare is boxed, so that it takes no room in the future of a client at rest.
 
-    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Option<Lease>, Fault>> {
+    fn prepare_boxed(&mut self, lease: Lease) -> Boxed<'_, Result<Prepared, Fault>> {
         Box::pin(self.prepare(lease))
     }
 
@@ -196,12 +195,6 @@ fn caught<F: Future>(mut future: Pin<&mut F>) -> impl Future<Output = Option<F::
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
         polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
     })
-}
-
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.home.pool.leave(self.application);
-    }
 }
 
 // -- resting

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use super::duplex::End;
+use super::pinned::Pinned;
 use super::relay::Client;
 use crate::pool::accounts::Tally;
 use crate::pool::core::{Pin, Purpose, Returned};
@@ -11,7 +12,8 @@ use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
 use crate::session::clean::{self, Unclean};
-use crate::session::client::APPLICATION_NAME;
+use crate::session::client::{APPLICATION_NAME, ClientState};
+use crate::session::exchange::Shared;
 use crate::session::notifications::append_readdressed;
 use crate::session::pins::{Hold, Reason};
 use crate::session::sequences::Keep;
@@ -50,9 +52,6 @@ impl Client {
         if let Some(took) = lease.stopwatch().ended(Instant::now()) {
             self.mind_length(took);
         }
-        // RESET ALL gave such a session other values than its client began with, and nothing says which.
-        let began_anew = lease.began_otherwise
-            && self.state.touch.effects.intersects(Effects::GUC_ALL.or(Effects::DISCARD_ALL));
         if self.home.shared.limits.track_state {
             // Signs, not the mere doubt whether a text has some.
             let touched = self.state.touch.needs_settling();
@@ -61,6 +60,7 @@ impl Client {
                 return self.session_lost(touched).map(|()| None);
             }
             self.settle_channels(&mut lease, lingered).await?;
+            self.show_pins(&lease);
         } else {
             self.state.touch.clear();
         }
@@ -71,10 +71,6 @@ impl Client {
             append_readdressed(self.working().down.out(), &notifications, pid, told);
             lease.tally(self.tally());
             return Ok(Some(lease));
-        }
-        if began_anew {
-            lease.close();
-            return Ok(None);
         }
         if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
             && lease.reset_to(&resting).await.is_err()
@@ -118,7 +114,7 @@ impl Client {
 
     fn rename(&mut self) {
         let name = self.state.told.get(APPLICATION_NAME).unwrap_or_default();
-        self.application = self.home.pool.rename(self.application, name);
+        self.card.set_application(self.home.pool.rename(self.card.application(), name));
     }
 
     fn returned(&mut self, returned: Returned) {
@@ -163,7 +159,10 @@ impl Client {
             true => Questions::everything(before, pins, lexicon),
             false => Questions::of(touch, before, pins, lexicon),
         };
-        self.state.pins.stick(touch.effects);
+        self.state.pins.stick(touch.effects, lexicon);
+        if touch.effects.intersects(Effects::HIDES_NAMES) {
+            lease.ledger.nameless = Some(self.card.pid);
+        }
         if !questions.is_empty() {
             self.ask_and_learn(lease, &questions).await?;
         }
@@ -228,19 +227,13 @@ impl Client {
     }
 
     fn take_answers(&mut self, lease: &mut Lease, questions: &Questions, answers: &Answers) {
-        let before = &self.state.settings.overrides;
-        let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
-        let set = self.state.touch.names.iter().chain(after.values.keys());
-        self.home.shared.lexicon.learn_settings(set.map(|name| &**name));
-        let settings = self.home.shared.settings.intern(after);
-        lease.wear(settings.clone());
-        if settings.dialect != self.state.settings.dialect {
-            let mut others = self.state.statements.in_other_dialects(settings.dialect);
-            self.speaks_otherwise = others.next().is_some();
+        let before = self.state.settings.dialect;
+        learn(lease, &mut self.state, &self.home.shared, questions, answers);
+        let now = self.state.settings.dialect;
+        if now != before {
+            self.speaks_otherwise = self.state.statements.in_other_dialects(now).next().is_some();
         }
-        self.state.settings = settings;
         self.rename();
-        self.state.pins = answers.pins(self.state.pins);
     }
 
     /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
@@ -280,6 +273,16 @@ impl Client {
         }
     }
 
+    fn show_pins(&self, lease: &Lease) {
+        let pins = self.state.pins;
+        if pins.is_empty() {
+            return self.card.unpinned();
+        }
+        let (home, told) = (self.home.clone(), self.state.told.clone());
+        let (server, since) = (lease.ledger.pid, Instant::now());
+        self.card.pinned(Pinned { home, told, pins, server, since });
+    }
+
     /// Once for each reason and application.
     fn log_pin(&self, reason: Reason) {
         let application = self.state.told.get(APPLICATION_NAME).unwrap_or_default();
@@ -309,7 +312,28 @@ impl Client {
     }
 }
 
-async fn ask(lease: &mut Lease, questions: &Questions) -> Result<Answers, AskError> {
+/// The session is as PostgreSQL says, for its client and for its server.
+pub(super) fn learn(
+    lease: &mut Lease,
+    state: &mut ClientState,
+    shared: &Shared,
+    questions: &Questions,
+    answers: &Answers,
+) {
+    let before = &state.settings.overrides;
+    let after = answers.overrides(questions, before, &lease.baseline, &lease.login_user);
+    let set = state.touch.names.iter().chain(after.values.keys());
+    shared.lexicon.learn_settings(set.map(|name| &**name));
+    state.settings = shared.settings.intern(after);
+    lease.wear(state.settings.clone());
+    state.pins = answers.pins(state.pins);
+    // SQL that isn't seen, in a function perhaps, has deallocated what others rely on.
+    if answers.statements().is_some_and(|count| (count as usize) < lease.ledger.statements.certain()) {
+        lease.ledger.statements.retain(|_| false);
+    }
+}
+
+pub(super) async fn ask(lease: &mut Lease, questions: &Questions) -> Result<Answers, AskError> {
     let mut messages = Vec::new();
     let mut prepared = lease.ledger.questions;
     questions.write(&mut messages, &mut prepared);

@@ -82,6 +82,8 @@ rows! {
         "limits.max_servers_per_database" => totals.per_database: OrOff(MANY);
         /// Servers over the pools of one user.
         "limits.max_servers_per_user" => totals.per_user: OrOff(MANY);
+        /// Pinned servers beyond the sizes of their pools, over all pools.
+        "limits.pinned_servers" => totals.pinned: OrOff(Count { min: 0, max: u32::MAX });
         /// Largest message that must be read whole, such as Parse; a larger one is refused with 54000.
         "limits.statement_size" => client_limits.statement_size: Bytes { min: 1 << 10, max: 1u32 << 30 };
         /// Memory for the prepared statements of one client.
@@ -136,7 +138,8 @@ rows! {
     POOL: PoolSettings {
         /// When a server goes back to the pool.
         "mode" => mode: Word(POOL_MODES);
-        /// Whether a client's session state follows it from server to server; "off" is what PgBouncer does.
+        /// Whether a client's session state follows it from server to server. "strict": no server is seen to know a custom
+        /// setting (app.x) that its client never used. "off": nothing follows but the protocol's prepared statements.
         "session_state" => session_state: Word(SESSION_STATES);
         /// Whether a client keeps its server after INSERT or nextval, for a later currval or lastval: "observed" begins
         /// so, goes on if a client of the pool is seen to ask, and stops if none does.
@@ -149,7 +152,8 @@ rows! {
         "reserve_size" => reserve_size: Count { min: 0, max: 100_000 };
         /// How long the oldest client waits before the reserve is used.
         "reserve_after" => reserve_after: ANY;
-        /// Servers beyond size that may be pinned to clients by session state that can't follow them.
+        /// Servers beyond size that may be pinned to clients by session state that can't follow them; limits.pinned_servers
+        /// bounds them over all pools.
         "pinned_servers" => pinned_servers: Count { min: 0, max: 100_000 };
         /// Longest wait for a server; then 57P03.
         "queue_timeout" => queue_timeout: SOME_TIME;

@@ -209,7 +209,7 @@ fn open_http(
     log: Option<&log::Log>,
 ) -> Result<Option<Serving>, StartError> {
     let Some(address) = &plan.http.listen else { return Ok(None) };
-    let (pools, servers) = (house.clone(), house.clone());
+    let (pools, servers, clients) = (house.clone(), house.clone(), house.clone());
     let board = Board {
         about: About {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
@@ -225,6 +225,7 @@ fn open_http(
                 .collect()
         }),
         watch: watch.clone(),
+        pinned: Box::new(move || clients.registry.pinned(Instant::now())),
         dropped_lines: log.map(log::Log::dropped_lines),
     };
     let http = Http::bind(&address.to_string())?;

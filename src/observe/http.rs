@@ -1,4 +1,4 @@
-//! The HTTP server of the status page, `/status.json`, `/metrics`, `/healthz` (`/livez`) and `/readyz`.
+//! The HTTP server of the status page, `/status.json`, `/pins.json`, `/metrics`, `/healthz` (`/livez`) and `/readyz`.
 //!
 //! It has one thread with its own runtime and serves until it is stopped, while the process drains too. What a
 //! stranger can take is bounded: connections at once, bytes of a request, time of a connection. Each connection
@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
 use super::page::Page;
-use super::{exposition, scrape, status};
+use super::{exposition, pins, scrape, status};
 
 /// Connections at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -159,6 +159,7 @@ fn answer(method: &Method, path: &str, query: Option<&str>, shown: &Shown) -> Re
         "/" => |_, shown| page(&shown.page),
         "/metrics" => |_, shown| metrics(&shown.board),
         "/status.json" => |query, shown| status_json(query, &shown.board),
+        "/pins.json" => |_, shown| pins(&shown.board),
         "/healthz" | "/livez" => |_, _| text(StatusCode::OK, "ok\n"),
         "/readyz" => |query, shown| readyz(query, &shown.board),
         _ => return text(StatusCode::NOT_FOUND, "not found\n"),
@@ -189,8 +190,15 @@ fn metrics(board: &Board) -> Response<Full<Bytes>> {
 fn status_json(query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
     let since = query.and_then(|q| q.split('&').find_map(|part| part.strip_prefix("since=")?.parse().ok()));
     let status = status::read::status(board, since.unwrap_or(0));
-    let json = serde_json::to_vec(&status).expect("numbers, texts and lists of them");
-    let mut response = text(StatusCode::OK, json);
+    json(serde_json::to_vec(&status).expect("numbers, texts and lists of them"))
+}
+
+fn pins(board: &Board) -> Response<Full<Bytes>> {
+    json(pins::page((board.pinned)()))
+}
+
+fn json(body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }

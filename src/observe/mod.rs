@@ -9,6 +9,7 @@ mod history;
 pub mod http;
 pub mod log;
 pub mod page;
+pub mod pins;
 pub mod pools;
 pub mod process;
 pub mod readiness;

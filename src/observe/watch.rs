@@ -78,13 +78,10 @@ impl Watch {
             seen.iter().map(|seen| (seen.pool.database.clone(), seen.pool.user.clone())).collect();
         pools.retain(|key, _| keys.contains(key));
         for (key, seen) in keys.into_iter().zip(seen) {
-            let watched = match pools.entry(key) {
-                std::collections::btree_map::Entry::Occupied(known) => known.into_mut(),
-                std::collections::btree_map::Entry::Vacant(new) => {
-                    new.insert(Watched::new(now, step, seen));
-                    continue;
-                }
-            };
+            // One that is new began with nothing, after the last look.
+            let began = now.checked_sub(EVERY).unwrap_or(now);
+            let steps_over = if pools.contains_key(&key) { steps_over } else { 0 };
+            let watched = pools.entry(key).or_insert_with(|| Watched::new(began, step, &seen));
             for found in watched.look(now, self.window, steps_over, seen) {
                 self.tell(watched, &found);
             }

@@ -17,6 +17,18 @@ pub const OTHER: &str = "other";
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationId(u16);
 
+impl ApplicationId {
+    /// For those who keep it where only numbers can be.
+    pub fn number(self) -> u16 {
+        self.0
+    }
+
+    /// Of a number that [`Self::number`] gave.
+    pub fn of_number(number: u16) -> Self {
+        Self(number)
+    }
+}
+
 /// What one application did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ApplicationSnapshot {

@@ -94,6 +94,13 @@ enum Phase {
     Shut,
 }
 
+/// A client was asked for its server.
+#[derive(Clone, Copy, Debug)]
+struct Asked {
+    behalf: AskedFor,
+    at: Instant,
+}
+
 /// Who lacks a server that a client is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum AskedFor {
@@ -114,6 +121,8 @@ enum Next {
 pub const IDLE_WATCH: Duration = Duration::from_secs(1);
 /// See [`Core::bypass_limit`].
 const LEAST_BYPASS_LIMIT: u64 = 8;
+/// A client that was asked for its server and hasn't given it by then is at work: another one is asked, too.
+const PATIENCE: Duration = Duration::from_millis(20);
 /// A server works this long before it is closed for a pool that has none.
 const TENURE: Duration = Duration::from_secs(1);
 
@@ -362,10 +371,9 @@ impl<S, W: Clone> Core<S, W> {
         self.accounts.backends() - self.exempt
     }
 
-    /// Whether a server of this profile may come back for those who wait.
+    /// Whether a server of this profile may come back for those who wait. An idle one is none that they could use.
     fn serves(&self, profile: ProfileId) -> bool {
-        let serves =
-            |slot: &Slot<W>| slot.profile == profile && matches!(slot.state, State::Idle | State::Active);
+        let serves = |slot: &Slot<W>| slot.profile == profile && slot.state == State::Active;
         self.slots.iter().any(|(_, slot)| serves(slot))
     }
 

@@ -69,13 +69,13 @@ impl<S> IdleServers<S> {
 }
 
 fn fit<S>(wish: &Wish, held: &Held<S>) -> Option<Fit> {
-    if held.profile() != wish.profile {
+    if held.profile() != wish.profile || held.label.knows_more_than(wish.label) {
         return None;
     }
     let id: Option<ServerId> = Some(held.id());
     Some(match held.label {
         _ if id == wish.home => Fit::Home,
-        label if label == wish.label => Fit::SameLabel,
+        Label { settings, .. } if settings == wish.label.settings => Fit::SameLabel,
         Label::BASELINE => Fit::Baseline,
         _ => Fit::OtherLabel,
     })

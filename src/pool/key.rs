@@ -12,13 +12,28 @@ use std::time::{Duration, Instant};
 use super::applications::ApplicationId;
 use crate::catalog::DefaultsEpoch;
 
-/// The session settings that a server has, as a number that `session` gives out.
+/// The session settings that a server has, or that a client wants.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Label(pub u32);
+pub struct Label {
+    /// Equal for equal settings, as `session` numbers them.
+    pub settings: u32,
+    /// A bit for each name of a setting that a session knows and can't forget; names may share one.
+    pub names: u64,
+}
 
 impl Label {
     /// What a server has after login.
-    pub const BASELINE: Self = Self(0);
+    pub const BASELINE: Self = Self::of(0);
+
+    /// Settings that a session can get rid of.
+    pub const fn of(settings: u32) -> Self {
+        Self { settings, names: 0 }
+    }
+
+    /// Whether a session of this label certainly knows more names than one that is `wanted`.
+    pub const fn knows_more_than(self, wanted: Self) -> bool {
+        self.names & !wanted.names != 0
+    }
 }
 
 /// One backend in the life of a pool. Never used again for another one.

@@ -45,7 +45,11 @@ struct Books {
     hungry: Vec<usize>,
     /// Servers being closed so that a hungry pool may have their place.
     yielding: usize,
-    /// Pools for which a place was kept and that don't know it yet.
+    /// Pinned servers that don't count against the sizes of their pools.
+    pinned: u32,
+    /// Pools that may not have one more of these now.
+    pinned_wanted: Vec<usize>,
+    /// Pools for which a place was kept, or that may pin more, and that don't know it yet.
     ready: Vec<usize>,
 }
 
@@ -57,6 +61,8 @@ struct Holding {
     held: u32,
     /// A place is kept for this pool until it takes or declines it.
     kept: bool,
+    /// Its pinned servers among those.
+    pinned: u32,
 }
 
 impl Ceilings {
@@ -67,13 +73,17 @@ impl Ceilings {
     }
 
     pub fn seat(&self, database: &str, user: &str) -> Seat {
-        let holding = Holding { database: database.into(), user: user.into(), held: 0, kept: false };
+        let holding =
+            Holding { database: database.into(), user: user.into(), held: 0, kept: false, pinned: 0 };
         Seat { ceilings: self.clone(), pool: self.0.books.lock().pools.insert(holding) }
     }
 
     /// New bounds. Those lowered below what exists are reached as servers end.
     pub fn set(&self, totals: Totals) {
-        self.with(|books| books.totals = totals);
+        self.with(|books| {
+            books.totals = totals;
+            books.tell_pinning();
+        });
     }
 
     /// Pools, by their [`Seat::number`], that may try again now.
@@ -93,6 +103,11 @@ impl Ceilings {
     /// Places counted: backends and places kept ready.
     pub fn used(&self) -> u32 {
         self.0.books.lock().used
+    }
+
+    /// Pinned servers that don't count against the sizes of their pools.
+    pub fn pinned(&self) -> u32 {
+        self.0.books.lock().pinned
     }
 
     fn with<R>(&self, change: impl FnOnce(&mut Books) -> R) -> R {
@@ -141,6 +156,21 @@ impl Seat {
         self.ceilings.concern_someone()
     }
 
+    /// One more of the pool's pinned servers needn't count against its size, if that is allowed. If it isn't,
+    /// [`Ceilings::ready`] says when to ask again.
+    pub(super) fn exempt(&self) -> bool {
+        self.ceilings.with(|books| books.exempt(self.pool))
+    }
+
+    /// One of them counts again, or is gone. True: other pools are concerned, see [`Ceilings::ready`].
+    pub(super) fn count_again(&self) -> bool {
+        self.ceilings.with(|books| {
+            books.pools[self.pool].pinned -= 1;
+            books.pinned -= 1;
+            books.tell_pinning()
+        })
+    }
+
     /// Nothing is wanted any more: gives up the turn, and a place that was kept. True: as above.
     pub(super) fn decline(&self) -> bool {
         self.ceilings.with(|books| books.decline(self.pool));
@@ -167,7 +197,10 @@ impl Drop for Seat {
             for _ in 0..books.pools[self.pool].held {
                 books.count(self.pool, u32::checked_sub);
             }
-            books.pools.remove(self.pool);
+            let holding = books.pools.remove(self.pool);
+            books.pinned -= holding.pinned;
+            books.pinned_wanted.retain(|pool| *pool != self.pool);
+            books.tell_pinning();
             books.ready.retain(|pool| *pool != self.pool);
         });
     }
@@ -194,6 +227,27 @@ impl Books {
         }
         self.pools[pool].held += 1;
         true
+    }
+
+    fn exempt(&mut self, pool: usize) -> bool {
+        let allowed = self.totals.pinned.is_none_or(|limit| self.pinned < limit);
+        if allowed {
+            self.pools[pool].pinned += 1;
+            self.pinned += 1;
+        } else if !self.pinned_wanted.contains(&pool) {
+            self.pinned_wanted.push(pool);
+        }
+        allowed
+    }
+
+    /// Whoever wanted to pin more may ask again, if that is of use. True: somebody did.
+    fn tell_pinning(&mut self) -> bool {
+        let told =
+            self.totals.pinned.is_none_or(|limit| self.pinned < limit) && !self.pinned_wanted.is_empty();
+        if told {
+            self.ready.append(&mut self.pinned_wanted);
+        }
+        told
     }
 
     fn decline(&mut self, pool: usize) {
@@ -289,7 +343,7 @@ mod tests {
     use super::*;
 
     fn ceilings(servers: Option<u32>, per_database: Option<u32>, per_user: Option<u32>) -> Ceilings {
-        Ceilings::new(Totals { servers, per_database, per_user })
+        Ceilings::new(Totals { servers, per_database, per_user, pinned: None })
     }
 
     #[test]
@@ -332,6 +386,21 @@ mod tests {
             given += 1;
         }
         assert_eq!(given, 2);
+    }
+
+    #[test]
+    fn pinned_servers_have_a_bound_of_their_own() {
+        let all = Ceilings::new(Totals { pinned: Some(2), ..Totals::default() });
+        let (a, b) = (all.seat("d", "a"), all.seat("d", "b"));
+        assert!(a.exempt() && b.exempt() && !b.exempt() && !a.exempt());
+        assert!(all.ready().is_empty());
+        assert!(a.count_again(), "others are concerned");
+        assert_eq!(all.ready(), [b.number(), a.number()]);
+        assert!(b.exempt() && !a.exempt());
+        all.set(Totals { pinned: Some(3), ..Totals::default() });
+        assert_eq!(all.ready(), [a.number()]);
+        drop(b);
+        assert_eq!(all.pinned(), 0);
     }
 
     #[test]

@@ -32,9 +32,9 @@ pub enum SessionState {
     /// It follows (the default).
     #[default]
     Full,
-    /// As `Full`; a server on which a trace of another client can't be ruled out is closed, not reset.
+    /// As `Full`, and a server that knows the name of a custom setting which its client never used isn't given to it.
     Strict,
-    /// It doesn't: what a client sets stays on the server, as with PgBouncer.
+    /// It doesn't: what a client sets stays on the server, even what PgBouncer would set again.
     Off,
 }
 
@@ -52,7 +52,7 @@ pub struct PoolSettings {
     /// Further servers for when the oldest waiter has waited for `reserve_after`.
     pub reserve_size: u32,
     pub reserve_after: Duration,
-    /// Servers that may be pinned to clients, beyond `size`.
+    /// Servers that may be pinned to clients, beyond `size`. [`Totals::pinned`] bounds them over all pools.
     pub pinned_servers: u32,
     /// Longest wait for a server; then 57P03.
     pub queue_timeout: Duration,
@@ -101,4 +101,6 @@ pub struct Totals {
     pub per_database: Option<u32>,
     /// Over the pools of one user.
     pub per_user: Option<u32>,
+    /// Pinned servers beyond their pools' sizes, over all pools.
+    pub pinned: Option<u32>,
 }

@@ -79,7 +79,7 @@ impl World {
     fn seeded(seed: u64) -> Self {
         let mut dice = Dice::seeded(seed);
         let totals = if dice.roll().is_multiple_of(2) {
-            Totals { servers: Some(5), per_database: Some(4), per_user: Some(3) }
+            Totals { servers: Some(5), per_database: Some(4), per_user: Some(3), pinned: Some(1) }
         } else {
             Totals::default()
         };
@@ -201,7 +201,7 @@ impl World {
     fn arrive(&mut self, pool: usize) {
         // One pool in three has a single profile, where order must be strict.
         let profile = if pool == 0 { ProfileId(0) } else { ProfileId(self.roll(PROFILES.into()) as u32) };
-        let wish = Wish { label: Label(self.roll(3) as u32), ..Wish::plain(profile) };
+        let wish = Wish { label: Label::of(self.roll(3) as u32), ..Wish::plain(profile) };
         let now = self.now;
         let house = &mut self.pools[pool];
         let client = house.arrived;
@@ -235,7 +235,7 @@ impl World {
             return self.end(pool, client);
         }
         let Some(State::Holding { mut held, .. }) = self.pools[pool].clients.remove(&client) else { return };
-        held.label = Label(self.roll(3) as u32);
+        held.label = Label::of(self.roll(3) as u32);
         self.pools[pool].lent.remove(&held.id());
         self.pools[pool].core.give_back(self.now, held, Tally { queries: 1, ..Tally::default() });
     }
@@ -378,6 +378,7 @@ impl World {
     fn check(&mut self) {
         let all: u32 = self.pools.iter().map(|pool| pool.backends).sum();
         assert!(self.totals.servers.is_none_or(|limit| all <= limit && self.ceilings.used() <= limit));
+        assert!(self.totals.pinned.is_none_or(|limit| self.ceilings.pinned() <= limit));
         for pair in [(0, 1, self.totals.per_database), (0, 2, self.totals.per_user)] {
             let both = self.pools[pair.0].backends + self.pools[pair.1].backends;
             assert!(pair.2.is_none_or(|limit| both <= limit));
@@ -423,7 +424,7 @@ impl World {
         for pool in &self.pools {
             assert!(pool.core.is_empty(), "a permit was lost");
         }
-        assert_eq!(self.ceilings.used(), 0);
+        assert_eq!((self.ceilings.used(), self.ceilings.pinned()), (0, 0));
     }
 
     /// N6: no place was lost. Each pool in turn can have as many servers as its limits say.

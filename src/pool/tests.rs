@@ -188,7 +188,7 @@ fn cancelling_in_the_middle_leaves_no_hole() {
 #[test]
 fn home_then_equal_label_then_baseline_then_the_latest() {
     let mut pool = Bench::new(size(4));
-    let labels = [Label(5), Label(0), Label(0), Label(6)];
+    let labels = [Label::of(5), Label::of(0), Label::of(0), Label::of(6)];
     let mut ids = Vec::new();
     for (mut held, label) in pool.lend(4, A).into_iter().zip(labels) {
         held.label = label;
@@ -196,7 +196,7 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
         pool.give_back(held);
     }
     let mut pick = |label: u32, home: Option<usize>| {
-        let wish = Wish { label: Label(label), home: home.map(|home| ids[home]), ..Wish::plain(A) };
+        let wish = Wish { label: Label::of(label), home: home.map(|home| ids[home]), ..Wish::plain(A) };
         let Checkout::Lent(held) = pool.core.checkout(pool.now, &wish, &0) else { panic!() };
         let at = ids.iter().position(|id| *id == held.id());
         let _ = held;
@@ -206,6 +206,37 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
     assert_eq!(pick(5, Some(1)), Some(0), "home is lent, so the equal label");
     assert_eq!(pick(7, None), Some(2), "baseline");
     assert_eq!(pick(7, None), Some(3), "any");
+}
+
+#[test]
+fn a_server_that_knows_more_names_than_its_client_may_is_not_lent() {
+    let mut pool = Bench::new(size(2));
+    let knows = |names| Label { settings: 1, names };
+    let mut held = pool.lend(1, A).remove(0);
+    held.label = knows(0b01);
+    let id = held.id();
+    pool.give_back(held);
+    let mut ask = |names, home| {
+        let wish = Wish { label: knows(names), home, ..Wish::plain(A) };
+        pool.core.checkout(pool.now, &wish, &0)
+    };
+    assert!(matches!(ask(0b10, Some(id)), Checkout::Queued(_)), "there is room for another");
+    let Checkout::Lent(held) = ask(0b11, None) else { panic!("it knows no more than this one") };
+    assert_eq!(held.id(), id);
+}
+
+#[test]
+fn a_server_that_is_opened_again_keeps_its_place() {
+    let mut pool = Bench::new(size(1));
+    let mut held = pool.lend(1, A).remove(0);
+    held.label = Label { settings: 1, names: 1 };
+    let id = held.id();
+    let (server, permit) = pool.core.end(pool.now, held);
+    let held = pool.core.reopened(pool.now, permit, server);
+    assert_eq!((held.id(), held.label), (id, Label::BASELINE));
+    let snapshot = pool.core.snapshot(pool.now);
+    assert_eq!((snapshot.connect.count(), snapshot.servers_closed, snapshot.servers_active), (2, 1, 1));
+    assert_eq!(pool.give_back(held), None);
 }
 
 #[test]
@@ -357,6 +388,26 @@ fn a_server_that_its_client_can_do_without_is_asked_back_once_for_each_who_waits
     pool.give_back(held);
     let held = pool.collected(ticket);
     assert!(!pool.core.is_asked_back(&held));
+}
+
+#[test]
+fn another_one_is_asked_if_the_first_is_needed_by_now() {
+    let mut pool = Bench::new(PoolSettings { pinned_servers: 0, ..size(3) });
+    let lent = pool.lend(3, A);
+    for (client, held) in lent.iter().enumerate() {
+        pool.core.pin(pool.now, held, yielding(client as u32));
+    }
+    let _ticket = pool.queued(9, A);
+    let first = pool.core.next_wake().expect("one of the three");
+    let due = pool.core.next_deadline(pool.now).expect("to look at it again");
+    pool.now = due;
+    pool.core.expire(due);
+    let second = pool.core.next_wake().expect("another");
+    assert_ne!(first, second);
+    assert_eq!(pool.core.next_wake(), None, "one at a time");
+    for asked in [first, second] {
+        assert!(pool.core.is_asked_back(&lent[asked as usize]));
+    }
 }
 
 #[test]
@@ -589,6 +640,40 @@ fn f41_too_many_connections_shrinks_the_target_and_servers_go_on() {
     pool.pass(ms(900));
     assert_eq!(pool.opens().len(), 1, "growth is tried again, alone");
     drop(tickets);
+}
+
+#[test]
+fn while_postgresql_is_full_an_idle_server_makes_room_for_a_client_that_can_not_use_it() {
+    let mut pool = Bench::new(size(10));
+    for held in pool.lend(2, A) {
+        pool.give_back(held);
+    }
+    let ticket = pool.queued(9, B);
+    let (permit, _) = pool.opens().remove(0);
+    pool.fail(permit, OpenErrorKind::TooMany);
+    let (_, permit, why) = pool.close();
+    assert_eq!(why, Ended::Room);
+    pool.core.gone(pool.now, permit);
+    pool.pass(ms(900));
+    pool.open_all();
+    let _held = pool.collected(ticket);
+}
+
+#[test]
+fn while_postgresql_is_full_a_server_that_knows_too_much_makes_room() {
+    let mut pool = Bench::new(size(10));
+    let mut held = pool.lend(1, A).remove(0);
+    held.label.names = 1;
+    pool.give_back(held);
+    let ticket = pool.queued(9, A);
+    let (permit, _) = pool.opens().remove(0);
+    pool.fail(permit, OpenErrorKind::TooMany);
+    let (_, permit, why) = pool.close();
+    assert_eq!(why, Ended::Room);
+    pool.core.gone(pool.now, permit);
+    pool.pass(ms(900));
+    pool.open_all();
+    let _held = pool.collected(ticket);
 }
 
 #[test]

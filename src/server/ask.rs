@@ -41,6 +41,9 @@ pub enum AskError {
     Io(#[from] io::Error),
     #[error("the server broke the protocol")]
     Protocol,
+    /// Nothing was asked: the session has what no statement takes from it.
+    #[error("the session knows settings that it can't forget")]
+    Unforgettable,
 }
 
 impl AskError {

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug, Default)]
 pub struct Catalog {
     pub lexicon: Arc<Lexicon>,
+    exact_names: bool,
     turn: Mutex<()>,
     connections: parking_lot::Mutex<Option<Connections>>,
 }
@@ -35,6 +36,11 @@ pub struct Connections {
 }
 
 impl Catalog {
+    /// `exact_names`: it matters which names of custom settings a session knows.
+    pub fn new(exact_names: bool) -> Self {
+        Self { exact_names, ..Self::default() }
+    }
+
     /// Brings the lexicon up to date, if that is possible now. After a failure nothing is wrong, only slower: clients
     /// are asked for everything that they may have set.
     ///
@@ -45,7 +51,7 @@ impl Catalog {
         let Some(claim) = self.lexicon.claim(Instant::now()) else { return Ok(()) };
         let fingerprint = self.fingerprint(server).await?;
         let Err(claim) = claim.confirm(&fingerprint) else { return Ok(()) };
-        let routines = routines(server).await?;
+        let routines = routines(server, Draft::new(self.exact_names)).await?;
         tracing::debug!(names = routines.len(), "read the functions and triggers");
         claim.publish(Arc::new(routines), fingerprint);
         Ok(())
@@ -88,11 +94,12 @@ impl Catalog {
     }
 }
 
-async fn routines(server: &mut Connection) -> Result<Routines, AskError> {
-    let mut draft = Draft::default();
-    let texts = [queries::NAMED, &queries::routines(), queries::TRIGGERS, queries::EXPRESSIONS];
+async fn routines(server: &mut Connection, mut draft: Draft) -> Result<Routines, AskError> {
+    let texts =
+        [queries::NAMED, &queries::routines(), queries::TRIGGERS, queries::EXPRESSIONS, queries::DBLINK];
     ask(server, &texts, |row| match *row {
         [Some(name)] => draft.name(name),
+        [Some(b"dblink"), Some(schema)] => draft.dblink(schema),
         [Some(name), Some(language), body] => draft.define(&Definition { name, language, body }),
         _ => {}
     })

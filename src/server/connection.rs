@@ -39,8 +39,6 @@ pub struct Connection {
     pub notifications: Vec<u8>,
     /// Reset values of its settings, if the session's state is tracked.
     pub baseline: Arc<Baseline>,
-    /// The session began with other values than these, which were set since: RESET and DISCARD ALL give others.
-    pub began_otherwise: bool,
     /// Whom the server was logged in as.
     pub login_user: Arc<str>,
 }

@@ -12,16 +12,15 @@ use tokio::time::timeout_at;
 use tracing::{debug, warn};
 
 use super::lease::{Ending, How};
-use super::lend::{Backend, Opener, Pool};
+use super::lend::{Backend, Pool};
 use crate::pool::core::{IDLE_WATCH, Order, Permit};
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::ProfileId;
 
-pub(super) async fn keep<C: Backend>(pool: Weak<Pool<C>>, bell: Arc<Notify>, opener: Opener<C>) {
-    let opener = Arc::new(opener);
+pub(super) async fn keep<C: Backend>(pool: Weak<Pool<C>>, bell: Arc<Notify>) {
     let mut watched = Instant::now();
     loop {
-        let Some(alarm) = pool.upgrade().map(|pool| tend(&pool, &opener, &mut watched)) else { return };
+        let Some(alarm) = pool.upgrade().map(|pool| tend(&pool, &mut watched)) else { return };
         match alarm {
             // Either way there is something to look at.
             Some(at) => drop(timeout_at(at.into(), bell.notified()).await),
@@ -31,7 +30,7 @@ pub(super) async fn keep<C: Backend>(pool: Weak<Pool<C>>, bell: Arc<Notify>, ope
 }
 
 /// Does all that is due; returns when to come again.
-fn tend<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, watched: &mut Instant) -> Option<Instant> {
+fn tend<C: Backend>(pool: &Arc<Pool<C>>, watched: &mut Instant) -> Option<Instant> {
     if watched.elapsed() >= IDLE_WATCH {
         *watched = Instant::now();
         let profiles = pool.profiles_in_use();
@@ -47,15 +46,15 @@ fn tend<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, watched: &mut 
     });
     wakes.into_iter().for_each(std::task::Waker::wake);
     for order in orders {
-        obey(pool, opener, order);
+        obey(pool, order);
     }
     alarm
 }
 
-fn obey<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, order: Order<Box<C>>) {
+fn obey<C: Backend>(pool: &Arc<Pool<C>>, order: Order<Box<C>>) {
     match order {
         Order::Open { permit, profile } => {
-            pool.tasks.spawn(open(Attempt::new(pool, permit), profile, Arc::clone(opener)));
+            pool.tasks.spawn(open(Attempt::new(pool, permit), profile));
         }
         Order::Close { server, permit, why } => {
             debug!(database = pool.database(), user = pool.user(), ?why, "closing a server");
@@ -69,10 +68,13 @@ fn obey<C: Backend>(pool: &Arc<Pool<C>>, opener: &Arc<Opener<C>>, order: Order<B
     }
 }
 
-async fn open<C: Backend>(attempt: Attempt<C>, profile: ProfileId, opener: Arc<Opener<C>>) {
+async fn open<C: Backend>(attempt: Attempt<C>, profile: ProfileId) {
     let known = attempt.pool.known_profile(profile);
     match known {
-        Some(profile) => attempt.ended(opener(profile).await),
+        Some(profile) => {
+            let opened = (attempt.pool.opener)(profile).await;
+            attempt.ended(opened);
+        }
         None => attempt.withdraw(),
     }
 }

@@ -29,8 +29,11 @@ pub struct Known {
 pub(super) struct Beginning {
     pub(super) params: Params,
     pub(super) baseline: Arc<Baseline>,
-    /// [`queries::DEFAULTS`], when `baseline` was read.
+    /// [`queries::DEFAULTS`], when a session was last found to begin so.
     pub(super) defaults: Option<Box<str>>,
+    /// Startup parameters beyond the profile's without which it would begin otherwise, by defaults that were changed
+    /// since. Given so, they are what RESET and DISCARD ALL give.
+    pub(super) amended: Vec<(String, String)>,
 }
 
 /// Profiles whose parameters are kept; the oldest is forgotten, and learned again when a server opens.

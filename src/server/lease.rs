@@ -96,6 +96,19 @@ impl<C: Backend> Lease<C> {
         }
     }
 
+    /// Ends the backend, waits until it has really ended, and opens another one in its place, since its session has what
+    /// nothing takes from it. `None`: that didn't work, and the place is given up.
+    pub async fn reopen(mut self) -> Option<Self> {
+        let profile = self.pool.known_profile(self.held().profile())?;
+        let Ending { server, mut place } = self.end()?;
+        server.close().await;
+        let opened = (place.pool.opener)(profile).await;
+        let server = opened.inspect_err(|error| tracing::warn!(%error, "no server opened again")).ok()?;
+        let permit = place.permit.take()?;
+        let held = place.pool.with(|core, now| core.reopened(now, permit, server));
+        Some(Self::new(Arc::clone(&place.pool), held))
+    }
+
     fn end(&mut self) -> Option<Ending<C>> {
         let held = self.held.take()?;
         let (server, permit) = self.pool.with(|core, now| core.end(now, held));

@@ -73,6 +73,7 @@ pub struct Pool<C: Backend = Connection> {
     core: Mutex<Core<Box<C>, Waker>>,
     profiles: Mutex<Profiles>,
     epochs: Arc<Epochs>,
+    pub(super) opener: Opener<C>,
     /// How the other pools under the same ceilings call this one.
     pub(super) seat: usize,
     pub(super) neighbours: Weak<Neighbours<C>>,
@@ -104,13 +105,14 @@ impl<C: Backend> Pool<C> {
             settings: ArcSwap::from_pointee(settings),
             profiles: Mutex::default(),
             epochs,
+            opener,
             neighbours,
             clients: AtomicU32::new(0),
             bell: Arc::clone(&bell),
             emptied: Notify::new(),
             tasks: Handle::current(),
         });
-        pool.tasks.spawn(keeper::keep(Arc::downgrade(&pool), bell, opener));
+        pool.tasks.spawn(keeper::keep(Arc::downgrade(&pool), bell));
         pool
     }
 

@@ -16,10 +16,10 @@ use super::lend::Backend;
 use super::upstream::Upstream;
 use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
-use crate::catalog::queries::BASELINE;
+use crate::catalog::queries::{BASELINE, custom_settings};
 use crate::net::tls::outbound::Outbound;
 use crate::pool::health::{OpenError, OpenErrorKind};
-use crate::pool::key::{Profile, ProfileId};
+use crate::pool::key::Profile;
 use crate::session::exchange::Shared;
 use crate::session::params::Params;
 use crate::session::server::Ledger;
@@ -48,8 +48,43 @@ impl Source {
     /// # Errors
     /// As the pool's health wants to know it; no backend exists then.
     pub async fn open(&self, profile: &Profile) -> Result<Box<Connection>, OpenError> {
-        let parameters: Vec<(String, String)> =
-            profile.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+        let deadline = Instant::now() + self.connect_timeout;
+        let mut known = self.known.beginning(profile.id);
+        // Twice, if defaults were changed since the profile's clients logged in.
+        loop {
+            let mut connection = self.connect(profile, known.as_ref(), deadline).await?;
+            let begun = match self.shared.limits.track_state {
+                true => timeout_at(deadline, self.learn(&mut connection, known.take())).await,
+                false => Ok(Ok(Begun::Right(Beginning::default()))),
+            };
+            match begun.unwrap_or(Err(AskError::Timeout(self.connect_timeout))) {
+                Ok(Begun::Right(mut beginning)) => {
+                    connection.baseline = beginning.baseline.clone();
+                    beginning.params = connection.ledger.params.clone();
+                    self.known.learn(profile.id, beginning);
+                    return Ok(connection);
+                }
+                Ok(Begun::Otherwise(right)) => {
+                    connection.close().await;
+                    known = Some(right);
+                }
+                Err(error) => {
+                    connection.close().await;
+                    return Err(unread(&error));
+                }
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        profile: &Profile,
+        known: Option<&Beginning>,
+        deadline: Instant,
+    ) -> Result<Box<Connection>, OpenError> {
+        let parameters = profile.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        let amended = known.iter().flat_map(|known| known.amended.iter().cloned());
+        let parameters: Vec<(String, String)> = parameters.chain(amended).collect();
         let target = Target {
             upstream: &self.upstream,
             database: &self.database,
@@ -59,25 +94,8 @@ impl Source {
             minor: 0,
             tls: self.tls.as_deref(),
         };
-        let deadline = Instant::now() + self.connect_timeout;
-        let established =
-            self.connector.connect(&target, deadline).await.map_err(|error| open_error(&error))?;
-        let mut connection = Box::new(self.connection(established));
-        let learned = match self.shared.limits.track_state {
-            true => timeout_at(deadline, self.beginning(&mut connection, profile.id)).await,
-            false => Ok(Ok(Beginning::default())),
-        };
-        let mut beginning = match learned.unwrap_or(Err(AskError::Timeout(self.connect_timeout))) {
-            Ok(beginning) => beginning,
-            Err(error) => {
-                connection.close().await;
-                return Err(unread(&error));
-            }
-        };
-        connection.baseline = beginning.baseline.clone();
-        beginning.params = connection.ledger.params.clone();
-        self.known.learn(profile.id, beginning);
-        Ok(connection)
+        let established = self.connector.connect(&target, deadline).await;
+        established.map(|it| Box::new(self.connection(it))).map_err(|error| open_error(&error))
     }
 
     fn connection(&self, established: Established) -> Connection {
@@ -97,40 +115,80 @@ impl Source {
             connector: self.connector.clone(),
             notifications: Vec::new(),
             baseline: Arc::default(),
-            began_otherwise: false,
             login_user,
         }
     }
 
-    /// What this session begins with, for its clients: what the profile's other ones began with.
-    async fn beginning(
+    async fn learn(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
+        let mut begun = self.begun(connection, known).await?;
+        if let Begun::Right(beginning) = &mut begun
+            && self.shared.limits.exact_names
+        {
+            self.learn_names(connection, Arc::make_mut(&mut beginning.baseline)).await?;
+        }
+        Ok(begun)
+    }
+
+    /// Roles, databases and startup options may set custom settings, too. No list has them, so those are asked for that
+    /// somebody was seen to use.
+    async fn learn_names(
         &self,
         connection: &mut Connection,
-        profile: ProfileId,
-    ) -> Result<Beginning, AskError> {
-        let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await?;
-        let known = self.known.beginning(profile);
-        if let Some(same) = known.clone().filter(|known| known.defaults == defaults) {
-            return Ok(same);
+        baseline: &mut Baseline,
+    ) -> Result<(), AskError> {
+        let mut names = self.shared.lexicon.custom_settings();
+        names.retain(|name| baseline.value(name).is_none());
+        if names.is_empty() {
+            return Ok(());
         }
-        let rows = connection.ask(BASELINE).await?;
-        let values = rows.iter().filter_map(|row| match row.as_slice() {
-            [Some(name), value] => Some((&**name, value.as_deref())),
-            _ => None,
-        });
-        let baseline = Baseline::from_rows(values);
-        match known {
-            None => Ok(Beginning { params: Params::default(), baseline: Arc::new(baseline), defaults }),
-            // Its clients logged in before the defaults were changed.
-            Some(known) => {
-                if let Some(sql) = known.baseline.to_restore_from(&baseline) {
-                    connection.ask(&sql).await?;
-                    connection.began_otherwise = true;
-                }
-                Ok(known)
+        for row in connection.ask(&custom_settings(names.iter().map(|name| &**name))).await? {
+            if let [Some(name), Some(value)] = row.as_slice() {
+                baseline.learn(name, value);
             }
         }
+        Ok(())
     }
+
+    /// Whether the session begins with what the profile's clients began with. `known`: how the last one was opened.
+    async fn begun(&self, connection: &mut Connection, known: Option<Beginning>) -> Result<Begun, AskError> {
+        let defaults = self.known.compare_defaults(connection, &self.shared.epochs).await?;
+        if let Some(same) = known.clone().filter(|known| known.defaults == defaults) {
+            return Ok(Begun::Right(same));
+        }
+        let rows = connection.ask(BASELINE).await?;
+        let mut baseline = Baseline::from_rows(rows.iter().filter_map(|row| match row.as_slice() {
+            [Some(name), value, _] => Some((&**name, value.as_deref())),
+            _ => None,
+        }));
+        if self.shared.limits.exact_names {
+            baseline = baseline.exact();
+        }
+        let Some(mut known) = known else {
+            let baseline = Arc::new(baseline);
+            return Ok(Begun::Right(Beginning { baseline, defaults, ..Beginning::default() }));
+        };
+        // Its clients logged in before the defaults were changed.
+        known.defaults = defaults;
+        let may_be_given = rows.iter().filter_map(|row| match row.as_slice() {
+            [Some(name), _, Some(yes)] if &**yes == "t" => Some(name.to_ascii_lowercase()),
+            _ => None,
+        });
+        let amended = known.baseline.to_give(&baseline, may_be_given);
+        if amended.is_empty() {
+            return Ok(Begun::Right(known));
+        }
+        known.amended.retain(|(name, _)| amended.iter().all(|(again, _)| again != name));
+        known.amended.extend(amended);
+        Ok(Begun::Otherwise(known))
+    }
+}
+
+/// How a session began.
+enum Begun {
+    /// As its clients' sessions.
+    Right(Beginning),
+    /// By other defaults. One that is opened like this begins right.
+    Otherwise(Beginning),
 }
 
 fn unread(error: &AskError) -> OpenError {

@@ -3,6 +3,7 @@
 //! Depends on `ask`, `lease`. Invariant: the label in the pool and the settings in the ledger are changed together,
 //! and say nothing known while a replay is under way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -12,15 +13,19 @@ use crate::pool::accounts::Tally;
 use crate::pool::core::Purpose;
 use crate::pool::key::Label;
 use crate::session::clean;
-use crate::session::settings::{Interner, Settings, replay};
+use crate::session::params::Params;
+use crate::session::replay::{replay, replay_ahead};
+use crate::session::replies::Slot;
+use crate::session::settings::{Interner, Overrides, Settings};
 use crate::session::statements::client::Held;
+use crate::session::statements::server::Unnamed;
 use crate::wire::tag::frontend;
 use crate::wire::write;
 
 impl Lease {
     /// Notes what the session has been found to have.
     pub fn wear(&mut self, settings: Arc<Settings>) {
-        self.set_label(Label(settings.id));
+        self.set_label(Label { settings: settings.id, names: settings.names_for_good(&self.baseline) });
         self.ledger.settings = Some(settings);
     }
 
@@ -29,6 +34,33 @@ impl Lease {
         if let Ok(clean) = clean::prove(&self.ledger, true) {
             self.release(clean, Tally::default());
         }
+    }
+
+    /// Whether the session may have settings of others than the client `pid` that nobody knows by name.
+    pub fn hides_names_from(&self, pid: i32) -> bool {
+        self.ledger.nameless.is_some_and(|owner| owner != pid)
+    }
+
+    /// Resets every setting, so that those are gone, too.
+    ///
+    /// # Errors
+    /// The server can't be used any more.
+    pub async fn reset_all(&mut self, interner: &Interner) -> Result<(), AskError> {
+        let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
+        self.ask("RESET ALL").await?;
+        self.ledger.nameless = None;
+        let identity = Overrides { values: BTreeMap::new(), ..there.overrides.clone() };
+        self.wear(interner.intern(identity));
+        Ok(())
+    }
+
+    /// Whether nothing in the session is for good that `wanted`, the settings of the client `pid`, is without.
+    pub fn can_become(&self, wanted: &Settings, pid: i32) -> bool {
+        if self.baseline.is_exact() && self.hides_names_from(pid) {
+            return false;
+        }
+        let there = self.ledger.settings.as_ref();
+        there.is_none_or(|there| there.overrides.can_become(&wanted.overrides, &self.baseline))
     }
 
     /// Sets and resets what is otherwise than `wanted`, in one round trip; nothing is sent if nothing is.
@@ -49,8 +81,10 @@ impl Lease {
 
     async fn set(&mut self, wanted: &Arc<Settings>, purpose: Purpose) -> Result<(), AskError> {
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
-        let resets = self.began_otherwise.then(|| self.baseline.clone());
-        if let Some(sql) = replay(&there.overrides, &wanted.overrides, resets.as_deref())
+        if !there.overrides.can_become(&wanted.overrides, &self.baseline) {
+            return Err(AskError::Unforgettable);
+        }
+        if let Some(sql) = replay(&there.overrides, &wanted.overrides)
             && let Err(error) = self.ask_for(purpose, sql).await
         {
             // One Query is one transaction.
@@ -66,6 +100,27 @@ impl Lease {
         let asked = self.ask(&sql).await;
         self.asked_for(purpose, began);
         asked.map(drop)
+    }
+
+    /// As [`Self::restore`], but only appends the message to `out`, for a request to follow at once. `told`: what the client
+    /// believes that the server reports. False if the answer has to be awaited; then nothing is done.
+    pub fn restore_ahead(&mut self, wanted: &Arc<Settings>, told: &Params, out: &mut Vec<u8>) -> bool {
+        let Some(there) = self.ledger.settings.as_ref() else { return false };
+        let Some(sql) = replay_ahead(&there.overrides, &wanted.overrides) else { return false };
+        // What else it reports otherwise has to be told.
+        let replayed = |name: &str| {
+            let name = name.to_ascii_lowercase();
+            [&there, &wanted].iter().any(|settings| settings.overrides.values.contains_key(&*name))
+        };
+        if !self.ledger.params.difference(told).all(|(name, _)| replayed(name)) {
+            return false;
+        }
+        write::query(out, sql.as_bytes());
+        self.ledger.statements.unnamed = Unnamed::Absent;
+        self.ledger.sent(Slot::replay());
+        self.ledger.params = told.clone();
+        self.wear(wanted.clone());
+        true
     }
 
     /// Whether the server has all of these statements.

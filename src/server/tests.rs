@@ -241,6 +241,22 @@ async fn whoever_waits_for_an_unreachable_server_hears_why() {
 }
 
 #[tokio::test]
+async fn a_server_is_opened_again_when_its_backend_has_really_ended() {
+    let b = bench(size(1));
+    b.postgres.hold_endings();
+    let mut reopened = Box::pin(within(b.lease()).await.reopen());
+    assert!(futures_util::poll!(&mut reopened).is_pending());
+    b.postgres.let_end(1);
+    let lease = within(reopened).await.expect("another backend");
+    assert_eq!((lease.number, b.postgres.most_backends.load(SeqCst)), (1, 1));
+    b.postgres.up.store(false, SeqCst);
+    b.postgres.let_end(1);
+    assert!(within(lease.reopen()).await.is_none());
+    b.postgres.up.store(true, SeqCst);
+    assert_eq!(within(b.lease()).await.number, 2, "its place was given up");
+}
+
+#[tokio::test]
 async fn a_pinned_server_leaves_its_place_to_another() {
     let b = bench(size(1));
     let pinned = within(b.lease()).await;
@@ -251,6 +267,25 @@ async fn a_pinned_server_leaves_its_place_to_another() {
     pinned.unpin();
     release(pinned);
     until(|| b.postgres.backends.load(SeqCst) == 1).await;
+}
+
+#[tokio::test]
+async fn a_pin_that_ends_lets_a_neighbour_pin_beyond_its_size() {
+    let b = bench(size(1));
+    b.pools.set_totals(Totals { pinned: Some(1), ..Totals::default() });
+    let pinned = within(b.lease()).await;
+    pinned.pin(Pin::needed("LISTEN"));
+    let other = b.pools.get_or_start("app", "bob", || b.postgres.blueprint(size(1)));
+    let profile = other.profile([]);
+    let wish = Wish::plain(profile.id);
+    let theirs = within(other.checkout(wish)).await.unwrap();
+    theirs.pin(Pin::needed("LISTEN"));
+    let mut waits = Box::pin(other.checkout(wish));
+    assert!(futures_util::poll!(&mut waits).is_pending());
+    until(|| other.snapshot().waiting == 1).await;
+    assert_eq!(b.postgres.backends.load(SeqCst), 2, "it counts against the size");
+    pinned.unpin();
+    assert_eq!(within(waits).await.unwrap().number, 2);
 }
 
 #[tokio::test]

@@ -116,7 +116,8 @@ impl Exchange<'_> {
         let Reply::Aside { ours } = self.server.receive(b::PARAMETER_STATUS)? else { return Ok(Pass::On) };
         let frame = self.down.frame()?.expect("judged just now");
         let name = self.server.report(frame.body)?;
-        if ours {
+        // A replay brought what the client was told already.
+        if ours && self.client.told.get(&name) == self.server.params.get(&name) {
             return Ok(Pass::Drop);
         }
         if !self.shared.limits.track_state {
@@ -229,7 +230,7 @@ const NAMING: [SqlState; 4] = [
 impl Exchange<'_> {
     fn error(&mut self, total: usize) -> Result<Judged, ServerViolation> {
         let fields = ErrorFields::read(self.body());
-        if fields.is_fatal() {
+        if fields.is_fatal() || self.server.replies.is_replaying() {
             return Ok(Judged::ServerEnds);
         }
         let code = fields.code;

@@ -16,10 +16,11 @@ use super::segments::Segments;
 use super::sequences::Sequences;
 use super::server::{Ledger, Tx};
 use super::settings::Interner;
-use super::statements::shared::{Reading, Registry, Stamp, Statement, StatementId};
+use super::statements::shared::{Reading, Registry, Statement};
 use crate::catalog::{Epochs, Lexicon, Moment};
-use crate::sql::{Analysis, Effects, Extent, analyse};
+use crate::sql::{Analysis, Effects, Extent, analyse, custom_setting_name};
 use crate::wire::lane::Lane;
+use crate::wire::read;
 use crate::wire::sqlstate::SqlState;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -46,6 +47,8 @@ pub struct Limits {
     pub client_statements: u64,
     /// Whether the session's state is tracked at all.
     pub track_state: bool,
+    /// Whether a custom setting that was reset is another state than one that was never set.
+    pub exact_names: bool,
 }
 
 /// What was done between two releases, for the accounts.
@@ -102,10 +105,13 @@ pub enum ServerViolation {
     #[error(transparent)]
     BadLength(#[from] crate::wire::frame::BadLength),
     #[error(transparent)]
-    Malformed(#[from] crate::wire::read::Malformed),
+    Malformed(#[from] read::Malformed),
     #[error("unknown transaction status {0:?}")]
     Status(u8),
 }
+
+/// Values of one Bind that are asked for as names of settings; more of them are hardly names.
+const NAMES_IN_A_BIND: usize = 16;
 
 /// Signs that count even if the session's state isn't tracked.
 const UNTRACKED: Effects =
@@ -121,47 +127,6 @@ impl Exchange<'_> {
         self.server.replies.segments()
     }
 
-    /// Makes sure that the server has `statement`, no older than `stamp`, by the time it reads what is
-    /// written next.
-    pub(super) fn ensure(&mut self, statement: &Statement, stamp: Stamp, fate: Fate) {
-        let now = self.segments();
-        if self.server.statements.serves(statement.id, stamp, now) {
-            self.work.statements_found += 1;
-        } else {
-            self.parse_copy(statement, stamp, fate, None);
-        }
-    }
-
-    /// Parses `statement` under its name on servers; `name` is the client's, if the client asked for it.
-    ///
-    /// What stands under that name is closed first: it may be older, and what we know of it may be wrong,
-    /// since the server may skip what was sent before. PostgreSQL closes what isn't there without complaint.
-    pub(super) fn parse_copy(
-        &mut self,
-        statement: &Statement,
-        stamp: Stamp,
-        fate: Fate,
-        name: Option<Arc<[u8]>>,
-    ) {
-        self.work.statements_parsed += 1;
-        let id = statement.id;
-        let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
-        self.close_copy(id, ours);
-        write::parse(self.up.out(), &id.server_name(), &statement.definition);
-        let about = name.clone().map_or(About::Nothing, |name| About::Statement(id, name));
-        self.server.sent(Slot::new(Awaits::Parse, fate, about, Undo::Parsed { name, id }));
-        let now = self.segments();
-        self.server.statements.parsed(id, stamp, now);
-        if !statement.speaks(self.client.settings.dialect) {
-            // It doesn't mean here what it means to others.
-            self.server.statements.doubt(id);
-        }
-        while let Some(evicted) = self.server.statements.evict(now) {
-            self.work.statements_evicted += 1;
-            self.close_copy(evicted, Fate::Swallow);
-        }
-    }
-
     /// The fate of messages of ours in front of a Query: they must not make the server skip it, so they end with a Sync
     /// of their own ([`Self::front_ends`]). In an unfinished batch a Sync would commit what the client has sent so far.
     pub(super) fn front_begins(&self) -> Fate {
@@ -173,11 +138,6 @@ impl Exchange<'_> {
             write::bare(self.up.out(), f::SYNC);
             self.sent(Awaits::Sync, Fate::Hide, Undo::Nothing);
         }
-    }
-
-    pub(super) fn close_copy(&mut self, id: StatementId, fate: Fate) {
-        write::close_statement(self.up.out(), &id.server_name());
-        self.sent(Awaits::Close, fate, Undo::CopyClosed(id));
     }
 
     /// What a text may do to its session. While the way in which texts are read may just be changing, so may
@@ -218,7 +178,34 @@ impl Exchange<'_> {
         self.mind_sequences(effects, fate);
         self.client.touch.add(effects, &analysis.names, moment);
         self.client.touch.local_meaning |= analysis.local_meaning;
+        let mut hides_names = effects.contains(Effects::NAMELESS);
+        if self.shared.limits.exact_names {
+            self.touch_local_names(&analysis.local_custom);
+            if analysis.local_nameless {
+                self.client.touch.effects |= Effects::GUC_ALL | Effects::NAMELESS;
+                hides_names = true;
+            }
+        }
+        if hides_names {
+            self.touch_bound_names();
+        }
         self.note_change();
+    }
+
+    /// The value goes with the transaction; that the session knows the name stays.
+    fn touch_local_names(&mut self, names: &[Box<str>]) {
+        let known = &self.client.settings.overrides.values;
+        let new = names.iter().filter(|name| !known.contains_key(*name));
+        new.for_each(|name| self.client.touch.add_name(name));
+    }
+
+    /// A setting whose name doesn't stand in a text may stand among its parameters.
+    fn touch_bound_names(&mut self) {
+        let Some(frame) = self.up.frame().ok().flatten().filter(|frame| frame.tag == f::BIND) else { return };
+        let parameters = read::bind(frame.body).ok().and_then(|bind| frame.body.get(bind.names..));
+        let values = read::bound_values(parameters.unwrap_or_default());
+        let names = values.filter_map(custom_setting_name).take(NAMES_IN_A_BIND);
+        names.for_each(|name| self.client.touch.add_name(&name));
     }
 
     pub(super) fn touch(&mut self, effects: Effects) {

@@ -5,33 +5,23 @@
 
 use std::sync::Arc;
 
+use super::ensure::Ensured;
 use super::exchange::{Exchange, Judged};
 use super::names;
 use super::replies::{About, Awaits, Fate, Slot, Undo};
 use super::requests::whole;
 use super::statements::client::Held;
 use super::statements::server::{Rows, Unnamed};
-use super::statements::shared::{NOWHERE, PREFIX, Shape, Statement, StatementId};
+use super::statements::shared::{NOWHERE, PREFIX, Statement, StatementId};
 use crate::sql::{Effects, Extent};
 use crate::wire::fault::Fault;
 use crate::wire::frame::HEAD;
 use crate::wire::lane::Frame;
 use crate::wire::read::{self, Malformed, Target};
-use crate::wire::tag::frontend;
 use crate::wire::write;
 
 /// Names in a Bind, in bytes: far more than PostgreSQL tells apart.
 const LONGEST_NAMES: usize = 4096;
-
-/// Whether a client's statement may be used on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ensured {
-    Ready(StatementId),
-    /// Not before the server has said what its rows look like.
-    Asked,
-    /// Its rows look otherwise than the client was told: "cached plan must not change result type".
-    Changed,
-}
 
 /// What a name in Bind, Describe or Close means.
 enum Named {
@@ -74,7 +64,7 @@ impl Exchange<'_> {
 
     /// Settings that were just changed, or that hold for the transaction only, may change what the text means: then
     /// nobody else may share it.
-    fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
+    pub(super) fn statement_of(&self, definition: &[u8]) -> Arc<Statement> {
         let (statements, origin) = (&self.shared.statements, &self.client.settings);
         let read = |text: &[u8]| self.read(text, Extent::Whole);
         match self.server.params.same_as(&self.client.told) && !self.client.touch.changes_meaning() {
@@ -154,7 +144,7 @@ impl Exchange<'_> {
         let Some(named) = self.look_up(bind.statement) else { return Ok(Judged::Waits) };
         match named {
             Named::Ours(name, held) => {
-                let id = match self.ensure_as_told(&name, &held) {
+                let id = match self.ensure_as_told(&name, held.clone()) {
                     Ensured::Ready(id) => id,
                     Ensured::Asked => return Ok(Judged::Waits),
                     Ensured::Changed => return self.plan_changed(total),
@@ -237,7 +227,7 @@ impl Exchange<'_> {
         }
         let Some(named) = self.look_up(name) else { return Ok(Judged::Waits) };
         let (id, name) = match named {
-            Named::Ours(name, held) => match self.ensure_as_told(&name, &held) {
+            Named::Ours(name, held) => match self.ensure_as_told(&name, held) {
                 Ensured::Ready(id) => (id, name),
                 Ensured::Asked => return Ok(Judged::Waits),
                 Ensured::Changed => return self.plan_changed(total),
@@ -295,75 +285,6 @@ impl Exchange<'_> {
             None if name.starts_with(PREFIX) => Named::Nowhere(name.into()),
             None => Named::Theirs,
         })
-    }
-
-    fn ensure_held(&mut self, held: &Held) -> StatementId {
-        let copy = self.for_server(&held.statement);
-        self.ensure(&copy, held.stamp, Fate::Swallow);
-        copy.id
-    }
-
-    /// As [`Self::ensure_held`], for a statement whose rows the client may have been told of.
-    fn ensure_as_told(&mut self, name: &[u8], held: &Held) -> Ensured {
-        let id = self.ensure_held(held);
-        self.as_told(id, name, held.shape)
-    }
-
-    /// Whether a statement's rows look as the client was told, however young the server's copy is; the client gets
-    /// rows that look so or PostgreSQL's error.
-    fn as_told(&mut self, id: StatementId, name: &[u8], told: Option<Shape>) -> Ensured {
-        let Some(told) = told else { return Ensured::Ready(id) };
-        let unnamed = name.is_empty();
-        match self.server.statements.rows(id, unnamed) {
-            Rows::Are(shape) if shape == told => Ensured::Ready(id),
-            Rows::Are(_) => {
-                // It may look right when it is parsed under other settings.
-                match unnamed {
-                    true => self.server.statements.unnamed = Unnamed::Unknown,
-                    false => self.server.statements.doubt(id),
-                }
-                Ensured::Changed
-            }
-            Rows::Asked => Ensured::Asked,
-            Rows::Unknown => {
-                let name_there = id.server_name();
-                let name_there = if unnamed { b"" } else { &name_there[..] };
-                write::describe_statement(self.up.out(), name_there);
-                write::bare(self.up.out(), frontend::FLUSH);
-                let about = About::Statement(id, name.into());
-                let undo = Undo::Asked { id, unnamed };
-                self.server.sent(Slot::new(Awaits::Describe, Fate::Swallow, about, undo));
-                self.server.statements.set_rows(id, unnamed, Rows::Asked);
-                Ensured::Asked
-            }
-        }
-    }
-
-    /// Makes the server's unnamed statement the client's, or nobody's if the client has none, and says which it is
-    /// then. `None` while it isn't certain what they are.
-    fn ensure_unnamed(&mut self) -> Option<StatementId> {
-        let held = self.client.statements.unnamed.clone();
-        let needs_names = held.as_ref().is_some_and(|held| names::are_meant_by(&held.statement.analysis));
-        let replies = &self.server.replies;
-        if !replies.unnamed_is_certain() || needs_names && !replies.names_are_certain() {
-            return None;
-        }
-        let Some(Held { statement, stamp, .. }) = held else {
-            if self.server.statements.unnamed != Unnamed::Absent {
-                write::close_statement(self.up.out(), b"");
-                self.sent(Awaits::Close, Fate::Swallow, Undo::Unnamed { client: None });
-                self.server.statements.unnamed = Unnamed::Absent;
-            }
-            return Some(StatementId::NOWHERE);
-        };
-        let copy = self.for_server(&statement);
-        let serves = matches!(self.server.statements.unnamed, Unnamed::Is(id, there, _) if id == copy.id && there >= stamp);
-        if !serves {
-            write::parse(self.up.out(), b"", &copy.definition);
-            self.sent(Awaits::Parse, Fate::Swallow, Undo::Unnamed { client: None });
-            self.server.statements.unnamed = Unnamed::Is(copy.id, stamp, Rows::Unknown);
-        }
-        Some(copy.id)
     }
 
     fn sent_about(&mut self, awaits: Awaits, id: StatementId, name: Arc<[u8]>) {

@@ -9,12 +9,14 @@
 pub mod answers;
 pub mod clean;
 pub mod client;
+pub mod ensure;
 pub mod exchange;
 mod extended;
 mod names;
 pub mod notifications;
 pub mod params;
 pub mod pins;
+pub mod replay;
 pub mod replies;
 pub mod requests;
 pub mod segments;

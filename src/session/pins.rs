@@ -6,6 +6,7 @@
 use std::fmt;
 
 use super::sequences::Keep;
+use crate::catalog::Lexicon;
 use crate::sql::Effects;
 
 /// What a session holds that can't be moved, as PostgreSQL counts it.
@@ -16,7 +17,25 @@ pub struct Residue {
     pub held_cursors: u32,
     pub sql_statements: u32,
     pub temporary_objects: u32,
-    pub temporary_slots: u32,
+    pub temporary_slots: u16,
+    /// Of dblink, with a name.
+    pub connections: u16,
+}
+
+impl Residue {
+    /// The SQL that takes all of this from a session, and nothing that others need there. `None`: only `DISCARD ALL` does.
+    pub fn release(&self) -> Option<String> {
+        if self.sql_statements > 0 || self.temporary_slots > 0 {
+            return None;
+        }
+        let parts = [
+            (self.advisory_locks, "SELECT pg_catalog.pg_advisory_unlock_all();"),
+            (self.channels, "UNLISTEN *;"),
+            (self.held_cursors, "CLOSE ALL;"),
+            (self.temporary_objects, "DISCARD TEMP;"),
+        ];
+        Some(parts.into_iter().filter(|&(count, _)| count > 0).map(|(_, sql)| sql).collect())
+    }
 }
 
 /// One reason to pin; the order is that of [`Residue`], then the sticky ones.
@@ -110,7 +129,7 @@ impl fmt::Display for Reason {
 const STICKY: [(Effects, Reason); 6] = [
     (Effects::SEED, Reason::Seed),
     (Effects::LOAD, Reason::Library),
-    (Effects::EXTCONN, Reason::ExternalConnection),
+    (Effects::EXTCONN_UNNAMED, Reason::ExternalConnection),
     (Effects::ORIGIN, Reason::ReplicationOrigin),
     (Effects::BACKUP, Reason::Backup),
     (Effects::PL_GLOBALS, Reason::PlGlobals),
@@ -156,8 +175,11 @@ impl Pins {
         Self { sequences: Keep::No, ..self }
     }
 
-    /// Notes what only the end of the session clears.
-    pub fn stick(&mut self, effects: Effects) {
+    /// Notes what only the end of the session clears. Connections of dblink are such where nobody may ask for them.
+    pub fn stick(&mut self, effects: Effects, lexicon: &Lexicon) {
+        if effects.contains(Effects::EXTCONN) && lexicon.edition().routines.dblink_schema().is_none() {
+            self.sticky |= Effects::EXTCONN_UNNAMED;
+        }
         for (effect, _) in STICKY {
             if effects.intersects(effect) {
                 self.sticky |= effect;
@@ -172,7 +194,7 @@ impl Pins {
 
     /// Whether `DISCARD ALL` leaves something of this in the session, so that only the session's end clears it.
     pub fn outlive_discard(&self) -> bool {
-        !self.sticky.is_empty() || self.residue.temporary_slots > 0
+        !self.sticky.is_empty() || self.residue.temporary_slots > 0 || self.residue.connections > 0
     }
 
     /// Whether the session has texts of its own that nobody judged: statements prepared by SQL, triggers and defaults
@@ -198,10 +220,13 @@ impl Pins {
             (residue.held_cursors, Reason::HeldCursor),
             (residue.sql_statements, Reason::SqlPrepare),
             (residue.temporary_objects, Reason::TemporaryObject),
-            (residue.temporary_slots, Reason::TemporarySlot),
+            (residue.temporary_slots.into(), Reason::TemporarySlot),
+            (residue.connections.into(), Reason::ExternalConnection),
             (u32::from(self.unknown), Reason::Unknown),
         ];
-        let sticky = STICKY.into_iter().filter(|&(effect, _)| self.sticky.contains(effect));
+        let told = |reason| reason == Reason::ExternalConnection && residue.connections > 0;
+        let sticky =
+            STICKY.into_iter().filter(move |&(effect, reason)| self.sticky.contains(effect) && !told(reason));
         counted
             .into_iter()
             .filter(|&(count, _)| count > 0)
@@ -230,11 +255,12 @@ mod tests {
     #[test]
     fn only_what_nothing_shows_sticks() {
         let mut pins = Pins::default();
-        pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP);
+        let lexicon = Lexicon::default();
+        pins.stick(Effects::GUC | Effects::ADVISORY | Effects::OPAQUE | Effects::TEMP, &lexicon);
         assert!(pins.is_empty() && !pins.outlive_discard());
         for (effect, reason) in STICKY {
             let mut pins = Pins::default();
-            pins.stick(effect | Effects::GUC);
+            pins.stick(effect | Effects::GUC, &lexicon);
             assert_eq!(reasons(pins), [reason]);
             assert!(pins.outlive_discard());
             assert_eq!(reasons(pins.counted(Residue::default())), [reason], "no count ends it");
@@ -253,6 +279,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_is_taken_away_by_its_own_statements_where_they_suffice() {
+        let left = Residue { advisory_locks: 2, temporary_objects: 1, ..Residue::default() };
+        assert_eq!(left.release().unwrap(), "SELECT pg_catalog.pg_advisory_unlock_all();DISCARD TEMP;");
+        assert_eq!(Residue { sql_statements: 1, ..left }.release(), None);
+        assert_eq!(Residue { temporary_slots: 1, ..left }.release(), None);
+    }
+
+    #[test]
     fn every_reason_has_a_word_of_its_own_and_its_place() {
         let mut words: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         words.sort_unstable();
@@ -265,9 +299,10 @@ mod tests {
             sql_statements: 1,
             temporary_objects: 1,
             temporary_slots: 1,
+            connections: 1,
         };
         let mut pins = Pins { unknown: true, residue: counts, sequences: Keep::Yes, ..Pins::default() };
-        STICKY.iter().for_each(|&(effect, _)| pins.stick(effect));
+        STICKY.iter().for_each(|&(effect, _)| pins.stick(effect, &Lexicon::default()));
         let mut all = reasons(pins);
         all.sort_unstable();
         assert_eq!(all, Reason::ALL);

@@ -304,6 +304,11 @@ impl Replies {
         self.slots.front_mut()
     }
 
+    /// Whether the server may still be about to take on the client's settings.
+    pub fn is_replaying(&self) -> bool {
+        self.slots.front().is_some_and(Slot::is_replay)
+    }
+
     /// All that was sent and not answered yet.
     pub fn slots(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter()

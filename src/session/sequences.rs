@@ -59,7 +59,7 @@ pub enum Keep {
 /// Uses after which clients that never read any are taken to be of the kind that doesn't.
 const LEARNING: u64 = 100;
 /// What may use a sequence: any INSERT, for its columns may have defaults.
-const USES: Effects = Effects::SEQ_WRITE.or(Effects::COPY);
+const USES: Effects = Effects::SEQ_WRITE;
 /// What may use or read one; a text that isn't read to its end may do either.
 const CONCERNED: Effects = USES.or(Effects::SEQ_READ).or(Effects::OPAQUE);
 
@@ -125,7 +125,7 @@ impl Exchange<'_> {
     fn goes_on(&self, effects: Effects) -> bool {
         self.server.tx != Tx::Idle
             || self.server.unsynced
-            || !self.server.replies.is_empty()
+            || self.server.replies.slots().any(|slot| !slot.is_replay())
             || effects.contains(Effects::MULTI)
     }
 
@@ -174,7 +174,7 @@ mod tests {
         sequences.mark();
         assert_eq!(sequences.keep(Effects::SEQ_WRITE), Keep::No);
         sequences.note_reader();
-        assert_eq!(sequences.keep(Effects::COPY), Keep::Yes);
+        assert_eq!(sequences.keep(Effects::SEQ_WRITE | Effects::DDL), Keep::Yes);
     }
 
     #[test]

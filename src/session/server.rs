@@ -33,6 +33,9 @@ impl Tx {
     }
 }
 
+/// No client is told this process id.
+pub const NOBODY: i32 = 0;
+
 #[derive(Debug)]
 pub struct Ledger {
     /// The backend's process id; 0 if it told none.
@@ -54,6 +57,8 @@ pub struct Ledger {
     pub mixed: bool,
     /// One bit for each statement of our own that the session has (`settle`).
     pub questions: u8,
+    /// Whose session may have custom settings that nobody knows by name, by the process id that the client was told.
+    pub nameless: Option<i32>,
     /// The last use of a sequence; `None` where none was used.
     pub sequences: Option<Mark>,
     pub hasher: RandomState,
@@ -73,6 +78,7 @@ impl Ledger {
             cancels: Arc::default(),
             mixed: false,
             questions: 0,
+            nameless: None,
             sequences: None,
             hasher,
         }

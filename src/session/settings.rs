@@ -2,13 +2,11 @@
 //! "does this server already fit?" is one comparison. Values come from PostgreSQL, never from a text.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::Write as _;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
-use postgres_protocol::escape::{escape_identifier, escape_literal};
 
 use crate::catalog::Baseline;
 use crate::sql::MEANING;
@@ -34,6 +32,8 @@ pub struct Settings {
     pub dialect: u32,
     /// What the overrides say about when an idle session is to end.
     pub idle_timeout: Option<Duration>,
+    /// A bit for each custom setting among them; some may share one.
+    pub names: u64,
 }
 
 /// PostgreSQL ends a session that is idle for this long. In a pool a server rests while its last client works, and the
@@ -43,7 +43,7 @@ const IDLE_TIMEOUT: &str = "idle_session_timeout";
 #[cfg(test)]
 impl Settings {
     pub(crate) fn of_dialect(dialect: u32) -> Arc<Self> {
-        Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None })
+        Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None, names: 0 })
     }
 }
 
@@ -52,6 +52,19 @@ impl Settings {
     pub fn idle_timeout_over(&self, beginning: Option<Duration>) -> Option<Duration> {
         if self.overrides.values.contains_key(IDLE_TIMEOUT) { self.idle_timeout } else { beginning }
     }
+
+    /// Those that a session with this baseline can't forget, in bits as [`Self::names`].
+    pub fn names_for_good(&self, baseline: &Baseline) -> u64 {
+        bits(self.overrides.values.keys().filter(|name| baseline.is_for_good(name)))
+    }
+}
+
+fn bits<'a>(names: impl Iterator<Item = &'a Box<str>>) -> u64 {
+    names.fold(0, |bits, name| {
+        let mut hasher = DefaultHasher::new();
+        name.hash(&mut hasher);
+        bits | 1 << (hasher.finish() % 64)
+    })
 }
 
 /// After which idle sessions with this baseline end.
@@ -62,6 +75,11 @@ pub fn idle_timeout(baseline: &Baseline) -> Option<Duration> {
 impl Overrides {
     pub fn is_empty(&self) -> bool {
         self.values.is_empty() && self.session_authorization.is_none() && self.role.is_none()
+    }
+
+    /// Whether a session with these can get those of `other`, if RESET gives it the values of `baseline`.
+    pub fn can_become(&self, other: &Self, baseline: &Baseline) -> bool {
+        self.values.keys().all(|name| !baseline.is_for_good(name) || other.values.contains_key(name))
     }
 
     /// These, but with what changes the meaning of texts as `other` has it.
@@ -105,7 +123,8 @@ const SWEEP_AT: usize = 1024;
 
 impl Default for Interner {
     fn default() -> Self {
-        let plain = Settings { id: 0, overrides: Overrides::default(), dialect: 0, idle_timeout: None };
+        let plain =
+            Settings { id: 0, overrides: Overrides::default(), dialect: 0, idle_timeout: None, names: 0 };
         let plain = Arc::new(plain);
         Self { plain, known: Mutex::default() }
     }
@@ -131,8 +150,9 @@ impl Interner {
         known.last = known.last.wrapping_add(1).max(1);
         let dialect = overrides.dialect();
         let idle_timeout = overrides.values.get(IDLE_TIMEOUT).and_then(|value| time(value));
+        let names = bits(overrides.values.keys().filter(|name| name.contains('.')));
         let settings =
-            Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect, idle_timeout });
+            Arc::new(Settings { id: known.last, overrides: overrides.clone(), dialect, idle_timeout, names });
         known.sets.insert(overrides, settings.clone());
         settings
     }
@@ -159,43 +179,6 @@ fn time(value: &str) -> Option<Duration> {
         _ => return None,
     };
     Some(Duration::from_millis(number.parse::<u64>().ok()?.checked_mul(milliseconds)?))
-}
-
-/// The SQL that turns a session with `from` into one with `to`; `None` when there is nothing to do.
-///
-/// One Query is one implicit transaction: if any part fails, nothing has changed. Identity is reset first,
-/// since another role may lack the right to the settings, and set last. `resets`: values that settings go back to where RESET
-/// would give others.
-pub fn replay(from: &Overrides, to: &Overrides, resets: Option<&Baseline>) -> Option<String> {
-    let mut sql = String::new();
-    let identity_differs = from.role != to.role || from.session_authorization != to.session_authorization;
-    if identity_differs && from.session_authorization.is_some() {
-        sql.push_str("RESET SESSION AUTHORIZATION;");
-    }
-    if identity_differs && from.role.is_some() {
-        sql.push_str("RESET ROLE;");
-    }
-    let reset = |name: &str| resets.and_then(|baseline| baseline.value(name));
-    let resets =
-        from.values.keys().filter(|name| !to.values.contains_key(*name)).map(|name| (name, reset(name)));
-    let sets = to.values.iter().filter(|&(name, value)| from.values.get(name) != Some(value));
-    for (name, value) in resets.chain(sets.map(|(name, value)| (name, Some(&**value)))) {
-        let separator = if sql.ends_with(')') { "," } else { "SELECT " };
-        let value = value.map_or_else(|| "NULL".to_owned(), escape_literal);
-        let _ = write!(sql, "{separator}pg_catalog.set_config({},{value},false)", escape_literal(name));
-    }
-    if sql.ends_with(')') {
-        sql.push(';');
-    }
-    if identity_differs {
-        if let Some(user) = &to.session_authorization {
-            let _ = write!(sql, "SET SESSION AUTHORIZATION {};", escape_identifier(user));
-        }
-        if let Some(role) = &to.role {
-            let _ = write!(sql, "SET ROLE {};", escape_identifier(role));
-        }
-    }
-    (!sql.is_empty()).then_some(sql)
 }
 
 #[cfg(test)]
@@ -247,6 +230,21 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_must_not_know_a_name_is_made_of_no_other_that_does() {
+        let (none, one) = (overrides(&[]), overrides(&[("app.x", ""), ("work_mem", "5MB")]));
+        let two = overrides(&[("app.x", "1"), ("app.y", "")]);
+        let exact = Baseline::from_rows([("app.y", Some("begun so"))]).exact();
+        assert!(none.can_become(&one, &exact) && one.can_become(&two, &exact));
+        assert!(!one.can_become(&none, &exact) && one.can_become(&none, &Baseline::default()));
+        assert!(two.can_become(&one, &exact), "RESET gives app.y what it began with");
+        let interner = Interner::default();
+        let [one, two] = [one, two].map(|set| interner.intern(set));
+        assert_eq!(one.names & !two.names, 0);
+        assert_eq!(one.names_for_good(&exact), two.names_for_good(&exact));
+        assert_eq!(two.names_for_good(&Baseline::default()), 0);
+    }
+
+    #[test]
     fn only_what_changes_a_text_makes_a_dialect() {
         let interner = Interner::default();
         assert_eq!(interner.intern(overrides(&[("work_mem", "5MB")])).dialect, 0);
@@ -255,30 +253,6 @@ mod tests {
         assert_eq!(
             dmy.dialect,
             interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect
-        );
-    }
-
-    #[test]
-    fn only_the_difference_is_replayed() {
-        let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
-        let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
-        assert_eq!(
-            replay(&from, &to, None).unwrap(),
-            "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
-             pg_catalog.set_config('d','4',false);"
-        );
-        assert_eq!(replay(&to, &to, None), None);
-    }
-
-    #[test]
-    fn identity_is_reset_first_and_set_last() {
-        let mut from = overrides(&[]);
-        from.role = Some("r1".into());
-        let mut to = overrides(&[("a", "1")]);
-        to.session_authorization = Some("Us\"er".into());
-        assert_eq!(
-            replay(&from, &to, None).unwrap(),
-            "RESET ROLE;SELECT pg_catalog.set_config('a','1',false);SET SESSION AUTHORIZATION \"Us\"\"er\";"
         );
     }
 }

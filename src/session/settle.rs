@@ -18,16 +18,16 @@ use crate::wire::write;
 
 /// A statement of ours, prepared once on each server. Each row of its answer begins with its letter.
 #[derive(Clone, Copy, Debug)]
-struct Question {
+struct Question<'a> {
     name: &'static [u8],
-    sql: &'static str,
+    sql: &'a str,
     /// For "this server has it".
     bit: u8,
 }
 
-const NAMES: Question = Question { name: b"_pgweir_names", sql: queries::NAMES, bit: 1 };
-const GUC_ALL: Question = Question { name: b"_pgweir_guc_all", sql: queries::GUC_ALL, bit: 2 };
-const LIGHT: Question = Question { name: b"_pgweir_light", sql: queries::LIGHT, bit: 4 };
+const NAMES: Question<'_> = Question { name: b"_pgweir_names", sql: queries::NAMES, bit: 1 };
+const GUC_ALL: Question<'_> = Question { name: b"_pgweir_guc_all", sql: queries::GUC_ALL, bit: 2 };
+const LIGHT: Question<'_> = Question { name: b"_pgweir_light", sql: queries::LIGHT, bit: 4 };
 
 /// Effects that leave something behind which [`LIGHT`] shows. A setting whose name isn't known may be the role.
 const HELD: Effects = Effects::ADVISORY
@@ -40,6 +40,7 @@ const HELD: Effects = Effects::ADVISORY
     .or(Effects::DEALLOCATE_ALL)
     .or(Effects::DISCARD)
     .or(Effects::SLOT)
+    .or(Effects::EXTCONN)
     .or(Effects::IDENT)
     .or(ANYTHING);
 
@@ -52,6 +53,8 @@ pub struct Questions {
     names: Vec<Box<str>>,
     all: bool,
     held: bool,
+    /// Asks dblink for its connections.
+    connections: Option<Box<str>>,
 }
 
 impl Questions {
@@ -67,7 +70,11 @@ impl Questions {
             custom.extend(before.values.keys().filter(|name| name.contains('.')).cloned());
             names.extend(custom.into_iter().filter(|name| !touch.names.contains(name)));
         }
-        Self { names, all, held: begins || ends }
+        let opens = touch.effects.intersects(Effects::EXTCONN.or(Effects::OPAQUE));
+        let connections = (opens || (ends && pins.residue.connections > 0)).then(|| {
+            lexicon.edition().routines.dblink_schema().map(|schema| queries::connections(schema).into())
+        });
+        Self { names, all, held: begins || ends, connections: connections.flatten() }
     }
 
     /// All that can be asked.
@@ -76,8 +83,13 @@ impl Questions {
         Self::of(&touch, before, pins, lexicon)
     }
 
+    /// What can't be moved, alone.
+    pub fn held() -> Self {
+        Self { held: true, ..Self::default() }
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.names.is_empty() && !self.all && !self.held
+        self.names.is_empty() && !self.all && !self.held && self.connections.is_none()
     }
 
     /// Appends the messages that ask; they end with one Sync. `prepared` has a bit for each statement that
@@ -92,11 +104,14 @@ impl Questions {
         if self.held {
             ask(out, prepared, LIGHT, None);
         }
+        if let Some(sql) = &self.connections {
+            ask(out, prepared, Question { name: b"_pgweir_connections", sql, bit: 8 }, None);
+        }
         write::bare(out, frontend::SYNC);
     }
 }
 
-fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question, parameter: Option<&str>) {
+fn ask(out: &mut Vec<u8>, prepared: &mut u8, question: Question<'_>, parameter: Option<&str>) {
     if *prepared & question.bit == 0 {
         *prepared |= question.bit;
         let definition = [question.sql.as_bytes(), &[0, 0, 0]].concat();
@@ -129,11 +144,14 @@ pub struct Answers {
     /// By name as PostgreSQL spells it.
     settings: Vec<(Box<str>, Option<Box<str>>)>,
     held: Option<Held>,
+    connections: Option<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Held {
     residue: Residue,
+    /// Statements that the session has for clients.
+    statements: u32,
     session_authorization: Box<str>,
     role: Box<str>,
 }
@@ -162,10 +180,12 @@ impl Answers {
         for row in rows {
             match (row.first()?.as_deref()?, &row[1..]) {
                 ("n" | "a", [Some(name), value]) => answers.settings.push((name.clone(), value.clone())),
-                ("h", [counts @ .., Some(session_authorization), Some(role)]) => {
+                ("h", [counts @ .., Some(statements), Some(session_authorization), Some(role)]) => {
                     let (session_authorization, role) = (session_authorization.clone(), role.clone());
-                    answers.held = Some(Held { residue: residue(counts)?, session_authorization, role });
+                    let (residue, statements) = (residue(counts)?, statements.parse().ok()?);
+                    answers.held = Some(Held { residue, statements, session_authorization, role });
                 }
+                ("c", [Some(count)]) => answers.connections = Some(count.parse().ok()?),
                 _ => return None,
             }
         }
@@ -203,7 +223,14 @@ impl Answers {
 
     /// The reasons to stay, when they were asked for.
     pub fn pins(&self, before: Pins) -> Pins {
-        before.counted(self.held.as_ref().map_or(before.residue, |held| held.residue))
+        let residue = self.held.as_ref().map_or(before.residue, |held| held.residue);
+        let connections = self.connections.unwrap_or(before.residue.connections);
+        before.counted(Residue { connections, ..residue })
+    }
+
+    /// How many statements the session has for clients, when that was asked for.
+    pub fn statements(&self) -> Option<u32> {
+        self.held.as_ref().map(|held| held.statements)
     }
 }
 
@@ -213,13 +240,15 @@ fn residue(counts: &[Option<Box<str>>]) -> Option<Residue> {
         return None;
     };
     let number = |count: &Option<Box<str>>| count.as_deref()?.parse().ok();
+    let slots: u32 = number(temporary_slots)?;
     Some(Residue {
         advisory_locks: number(advisory_locks)?,
         channels: number(channels)?,
         held_cursors: number(held_cursors)?,
         sql_statements: number(sql_statements)?,
         temporary_objects: number(temporary_objects)?,
-        temporary_slots: number(temporary_slots)?,
+        temporary_slots: u16::try_from(slots).unwrap_or(u16::MAX),
+        connections: 0,
     })
 }
 

@@ -1,5 +1,7 @@
 //! What is asked after which texts, how answers are read.
 
+use std::sync::Arc;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -29,6 +31,7 @@ const FREE: Residue = Residue {
     sql_statements: 0,
     temporary_objects: 0,
     temporary_slots: 0,
+    connections: 0,
 };
 
 fn pinned(residue: Residue) -> Pins {
@@ -36,8 +39,9 @@ fn pinned(residue: Residue) -> Pins {
 }
 
 fn spelled(questions: Questions) -> String {
-    let Questions { names, all, held } = questions;
-    names.join(",") + if all { "*" } else { "" } + if held { "+" } else { "" }
+    let Questions { names, all, held, connections } = questions;
+    let dblink = if connections.is_some() { "@" } else { "" };
+    names.join(",") + if all { "*" } else { "" } + if held { "+" } else { "" } + dblink
 }
 
 // -- questions
@@ -95,6 +99,27 @@ fn who_is_pinned_is_asked_when_something_may_have_ended() {
         ("DISCARD TEMP", "+"),
     ] {
         assert_eq!(asked(text, &[], pinned(Residue { channels: 1, ..FREE })), questions, "{text}");
+    }
+}
+
+#[test]
+fn dblink_is_asked_where_it_is_and_where_a_connection_may_have_begun_or_ended() {
+    let lexicon = Arc::new(Lexicon::default());
+    let of = |text: &str, pins| spelled(Questions::of(&touch(text), &overrides(&[]), pins, &lexicon));
+    let connected = pinned(Residue { connections: 1, ..FREE });
+    assert_eq!(of("SELECT dblink_connect('a', '')", pinned(FREE)), "+", "nobody knows where it is");
+    let mut draft = crate::catalog::Draft::default();
+    draft.dblink(b"\"Links\"");
+    lexicon.take_in(draft.finish(), "f");
+    for (text, pins, questions) in [
+        ("SELECT dblink_connect('a', '')", pinned(FREE), "+@"),
+        ("SELECT dblink_disconnect('a')", connected, "+@"),
+        ("SELECT dblink_disconnect('a')", pinned(FREE), ""),
+        ("SELECT dblink('a', 'select 1')", connected, ""),
+        ("DO $$begin end$$", pinned(FREE), "*+@"),
+        ("LISTEN x", pinned(FREE), "+"),
+    ] {
+        assert_eq!(of(text, pins), questions, "{text}");
     }
 }
 
@@ -160,9 +185,13 @@ fn row(columns: &[&str]) -> Vec<Option<Box<str>>> {
     columns.iter().map(|&column| (column != "NULL").then(|| column.into())).collect()
 }
 
-/// Rows of two columns as settings, of eight as what is held.
+/// Rows of two columns as settings, of nine as what is held, of one as dblink's connections.
 fn read(rows: &[&[&str]]) -> Option<Answers> {
-    let letter = |columns: &[&str]| if columns.len() == 8 { "h" } else { "n" };
+    let letter = |columns: &[&str]| match columns.len() {
+        9 => "h",
+        1 => "c",
+        _ => "n",
+    };
     Answers::read(rows.iter().map(|columns| row(&[&[letter(columns)], *columns].concat())).collect())
 }
 
@@ -224,14 +253,14 @@ fn what_no_user_can_set_is_no_override() {
     assert_eq!(after(&Questions::default(), &[("in_hot_standby", "on")], &rows), Overrides::default());
 }
 
-const HELD_ROW: [&str; 8] = ["1", "2", "3", "4", "5", "6", "other", "r"];
+const HELD_ROW: [&str; 9] = ["1", "2", "3", "4", "5", "6", "7", "other", "r"];
 
 #[test]
 fn identity_is_told_apart_from_the_login() {
     let asked = Questions { held: true, ..Questions::default() };
     let other = after(&asked, &[], &[&HELD_ROW]);
     assert_eq!((other.session_authorization.as_deref(), other.role.as_deref()), (Some("other"), Some("r")));
-    let own = read(&[&["0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
+    let own = read(&[&["0", "0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
     assert_eq!(own.overrides(&asked, &other, &baseline(), "app"), Overrides::default());
     let unasked = read(&[]).unwrap().overrides(&Questions::default(), &other, &baseline(), "app");
     assert_eq!(unasked, other);
@@ -247,12 +276,16 @@ fn counts_become_reasons_to_stay() {
         sql_statements: 4,
         temporary_objects: 5,
         temporary_slots: 6,
+        connections: 0,
     };
     assert_eq!(pins.residue, residue);
+    let connected = read(&[&["2"]]).unwrap().pins(pins);
+    assert_eq!(connected.residue, Residue { connections: 2, ..residue });
+    assert_eq!(read(&[&HELD_ROW]).unwrap().pins(connected).residue.connections, 2, "what wasn't asked stays");
     let mut sticky = pins;
-    sticky.stick(Effects::SEED | Effects::GUC);
+    sticky.stick(Effects::SEED | Effects::GUC, &Lexicon::default());
     sticky.unknown = true;
-    let free = read(&[&["0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
+    let free = read(&[&["0", "0", "0", "0", "0", "0", "0", "app", "none"]]).unwrap();
     assert_eq!(free.pins(sticky).reasons().collect::<Vec<_>>(), [super::super::pins::Reason::Seed]);
     assert!(free.pins(pins).is_empty());
     assert_eq!(read(&[&["work_mem", "1MB"]]).unwrap().pins(pins), pins, "what wasn't asked stays");
@@ -269,9 +302,10 @@ fn other_rows_are_no_answers() {
         &["a", "NULL", "1MB"],
         &["n", "work_mem", "1MB", "2MB"],
         &["h", "app", "none"],
-        &["h", "1", "2", "3", "4", "5", "x", "app", "none"],
-        &["h", "1", "2", "3", "4", "5", "6", "7", "app", "none"],
-        &["h", "1", "2", "3", "4", "5", "6", "NULL", "none"],
+        &["h", "1", "2", "3", "4", "5", "x", "7", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "7", "8", "app", "none"],
+        &["h", "1", "2", "3", "4", "5", "6", "7", "NULL", "none"],
+        &["c", "NULL"],
     ] {
         assert_eq!(Answers::read(vec![row(bad)]), None, "{bad:?}");
     }

@@ -173,6 +173,15 @@ impl Slot {
     pub fn new(awaits: Awaits, fate: Fate, about: About, undo: Undo) -> Self {
         Self { awaits, fate, in_batch: false, about, undo }
     }
+
+    /// Settings are replayed, and the client's request follows at once.
+    pub fn replay() -> Self {
+        Self::new(Awaits::Query, Fate::Hide, About::Nothing, Undo::Nothing)
+    }
+
+    pub fn is_replay(&self) -> bool {
+        self.awaits == Awaits::Query && self.fate == Fate::Hide
+    }
 }
 
 /// Pipelines may be long.

@@ -155,7 +155,7 @@ pub(super) struct World {
 }
 
 pub(super) const LIMITS: Limits =
-    Limits { statement_size: 4096, client_statements: 1 << 20, track_state: true };
+    Limits { statement_size: 4096, client_statements: 1 << 20, track_state: true, exact_names: false };
 
 impl World {
     pub(super) fn new(servers: usize, kept: u32, seed: u64, scripts: Vec<Vec<Act>>) -> Self {

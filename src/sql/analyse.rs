@@ -20,8 +20,12 @@ pub struct Analysis {
     /// Custom settings (`app.tenant`) set for the transaction only: no value stays, but the backend knows the
     /// name from now on, even after a rollback.
     pub local_custom: Vec<Box<str>>,
+    /// A custom setting may be among those, and its name doesn't stand in the text.
+    pub local_nameless: bool,
     /// Settings that [change what texts mean](super::MEANING) may be set for the transaction only.
     pub local_meaning: bool,
+    /// It fetches from a cursor: what its rows look like is for the cursor to say, each time anew.
+    pub fetches: bool,
     /// Where prepared statements are named, in the order of the text.
     pub statements: Vec<StatementRef>,
 }
@@ -182,6 +186,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Keyword::Begin => self.found.effects |= Effects::TX_BEGIN,
             Keyword::Commit | Keyword::End => return self.exit(),
             Keyword::Explain => return self.explain(),
+            Keyword::Fetch => self.found.fetches = true,
             Keyword::Prepare => return self.prepare(),
             Keyword::Execute => self.reference(Use::Execute),
             Keyword::Deallocate => self.deallocate(),
@@ -210,6 +215,7 @@ impl<D: Dictionary + ?Sized> Walk<'_, '_, D> {
             Sign::Call(effects) if self.lexer.at_call() => self.found.effects |= effects,
             Sign::CallSets(name) if self.lexer.at_call() => self.found.note_session(name),
             Sign::Call(_) | Sign::CallSets(_) => {}
+            Sign::Connect => self.found.connect(self.lexer),
             Sign::SetConfig => self.found.set_config(self.lexer),
             Sign::PgSettings => self.pg_settings = true,
         }

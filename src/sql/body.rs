@@ -98,6 +98,7 @@ impl Reader<'_> {
             Some(Sign::Call(effects)) if self.lexer.at_call() => self.found.effects |= effects,
             Some(Sign::CallSets(name)) if self.lexer.at_call() => self.found.note_session(name),
             Some(Sign::Call(_) | Sign::CallSets(_)) => {}
+            Some(Sign::Connect) => self.found.connect(self.lexer),
             Some(Sign::SetConfig) => self.found.set_config(self.lexer),
             Some(Sign::PgSettings) => self.pg_settings = true,
             // A statement of PL/pgSQL may begin behind these.
@@ -156,7 +157,7 @@ impl Reader<'_> {
 }
 
 /// Statements whose keyword is seldom anything else. `DO` also follows `ON CONFLICT`; a `CALL` tells its routine.
-const AMONG_OTHERS: Effects = Effects::LISTEN.or(Effects::NOTIFY).or(Effects::LOAD);
+const AMONG_OTHERS: Effects = Effects::LISTEN.or(Effects::LOAD);
 
 /// No lexer for these: every word counts, in strings and comments too.
 fn read_foreign(body: &[u8], mut mention: impl FnMut(WordHash)) -> Effects {
@@ -169,7 +170,9 @@ fn read_foreign(body: &[u8], mut mention: impl FnMut(WordHash)) -> Effects {
             // plpython and pltcl; plperl.
             (b"GD" | b"SD" | b"_SHARED", _) => Effects::PL_GLOBALS,
             (_, Some(Sign::Call(effects))) => effects,
-            (_, Some(Sign::CallSets(_) | Sign::SetConfig)) => Effects::GUC_ALL,
+            (_, Some(Sign::CallSets(_))) => Effects::GUC_ALL,
+            (_, Some(Sign::Connect)) => Effects::EXTCONN | Effects::EXTCONN_UNNAMED,
+            (_, Some(Sign::SetConfig)) => Effects::GUC_ALL | Effects::NAMELESS,
             (_, Some(Sign::Statement(effects))) => effects & AMONG_OTHERS,
             (_, Some(Sign::Keyword(Keyword::Execute | Keyword::Prepare))) => Effects::OPAQUE,
             _ if word.starts_with(b"spi") => Effects::OPAQUE,

@@ -31,11 +31,11 @@ effects! {
     TEMP = 4;
     /// `LISTEN` or `UNLISTEN`.
     LISTEN = 5;
-    /// `NOTIFY` or `pg_notify`.
-    NOTIFY = 6;
+    /// The dblink connection without a name may open. No question shows it.
+    EXTCONN_UNNAMED = 6;
     /// `DECLARE … WITH HOLD`: a cursor that outlives its transaction. Plain cursors leave no sign.
     CURSOR = 7;
-    /// `CLOSE`: a cursor, held or not, may end.
+    /// `CLOSE`: a cursor, held or not, may end. `dblink_disconnect`: so may a connection.
     CLOSE = 8;
     /// SQL `PREPARE`.
     SQLPREP = 9;
@@ -50,13 +50,13 @@ effects! {
     DISCARD_ALL = 13;
     /// `currval`, `lastval`: needs what this session's sequences gave before.
     SEQ_READ = 14;
-    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`.
+    /// `nextval`, `setval`, and what may call them: `INSERT`, `MERGE`, `COPY`.
     SEQ_WRITE = 15;
     /// `setseed`, `SET SEED`. No question shows it and no reset clears it.
     SEED = 16;
     /// `LOAD`. Nothing unloads.
     LOAD = 17;
-    /// A named dblink connection may open or close.
+    /// A named dblink connection may open.
     EXTCONN = 18;
     /// A replication slot (perhaps a temporary one) may come or go.
     SLOT = 19;
@@ -79,8 +79,9 @@ effects! {
     /// The text is one `COMMIT`, `ROLLBACK [TO]`, `ABORT`, `END` or `PREPARE TRANSACTION`: what a failed
     /// transaction still accepts.
     TX_EXIT = 28;
-    /// `COPY`.
-    COPY = 29;
+    /// With [`GUC_ALL`](Self::GUC_ALL): a custom setting (`app.x`) may get a value, and its name doesn't stand in the text.
+    /// PostgreSQL lists none of those.
+    NAMELESS = 29;
     /// More than one statement.
     MULTI = 30;
     /// `CREATE`, `ALTER` or `IMPORT` of something that runs SQL when it is used, or of a relation to which such things
@@ -106,13 +107,18 @@ impl Effects {
             | Self::SEED.0
             | Self::LOAD.0
             | Self::EXTCONN.0
+            | Self::EXTCONN_UNNAMED.0
             | Self::SLOT.0
             | Self::ORIGIN.0
             | Self::BACKUP.0
             | Self::PL_GLOBALS.0
+            | Self::NAMELESS.0
             | Self::OPAQUE.0
             | Self::CATALOG.0,
     );
+
+    /// Effects after which the session may have custom settings that nobody knows by name.
+    pub const HIDES_NAMES: Self = Self::NAMELESS.or(Self::OPAQUE);
 
     /// Whether nothing is in the set.
     pub const fn is_empty(self) -> bool {

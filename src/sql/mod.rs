@@ -25,7 +25,7 @@ pub use body::{Language, read_body};
 pub use ddl::tag_changes_catalog;
 pub use effects::Effects;
 pub use lexer::Dialect;
-pub use names::{fold_identifier, quote_identifier};
+pub use names::{custom_setting_name, fold_identifier, quote_identifier};
 pub use rename::{Renamed, StatementRef, Use, rename_statements};
 pub use settings::MEANING;
 pub use words::{Dictionary, NoWords, WordHash};

@@ -9,6 +9,9 @@ use super::lexer::{Lexer, Token};
 /// The longest identifier in bytes: `NAMEDATALEN - 1`.
 const LONGEST: usize = 63;
 
+/// A value that is longer isn't taken for a setting's name, in bytes.
+const LONGEST_SETTING: usize = 128;
+
 /// An unquoted identifier as PostgreSQL takes it. (In single-byte encodings the server also folds letters beyond
 /// ASCII; this doesn't.)
 pub fn fold_identifier(word: &[u8]) -> Box<[u8]> {
@@ -58,6 +61,18 @@ pub(super) fn setting_name(spelt: &[u8]) -> Option<Box<str>> {
         "vacuum_mem" => "maintenance_work_mem".into(),
         _ => name.into(),
     })
+}
+
+/// A value that may be the name of a custom setting: words with dots between them.
+pub fn custom_setting_name(value: &[u8]) -> Option<Box<str>> {
+    let is_word = |word: &[u8]| {
+        word.first().is_some_and(|byte| !byte.is_ascii_digit() && *byte != b'$')
+            && word.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | 0x80..))
+    };
+    let is_name = value.len() <= LONGEST_SETTING
+        && value.contains(&b'.')
+        && value.split(|byte| *byte == b'.').all(is_word);
+    if is_name { setting_name(value) } else { None }
 }
 
 /// What stands between the quotes of a quoted identifier, without the doubling.

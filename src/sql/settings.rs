@@ -99,6 +99,14 @@ impl Analysis {
         }
     }
 
+    /// A call of `dblink_connect([name,] connection)`; `lexer` stands behind that word.
+    pub(super) fn connect(&mut self, mut lexer: Lexer<'_>) {
+        if lexer.accept_byte(b'(') {
+            let is_named = next_comma(&mut lexer) != Some(false);
+            self.effects |= if is_named { Effects::EXTCONN } else { Effects::EXTCONN_UNNAMED };
+        }
+    }
+
     /// A call of `set_config(name, value, is_local)`; `lexer` stands behind that word.
     pub(super) fn set_config(&mut self, mut lexer: Lexer<'_>) {
         if !lexer.accept_byte(b'(') {
@@ -107,7 +115,7 @@ impl Analysis {
         let lasts = if is_local(lexer) { Lasts::Transaction } else { Lasts::Session };
         match first_argument(lexer).and_then(setting_name) {
             Some(name) => self.note(&name, lasts),
-            None => self.note_unknown(lasts),
+            None => self.note_nameless(lasts),
         }
     }
 
@@ -120,6 +128,7 @@ impl Analysis {
     pub(super) fn note_inner(&mut self, inner: &Self) {
         inner.names.iter().for_each(|name| self.note(name, Lasts::Session));
         inner.local_custom.iter().for_each(|name| self.note(name, Lasts::Transaction));
+        self.local_nameless |= inner.local_nameless;
     }
 
     fn note(&mut self, name: &str, lasts: Lasts) {
@@ -140,6 +149,14 @@ impl Analysis {
         };
         if !list.iter().any(|known| **known == *name) {
             list.push(name.into());
+        }
+    }
+
+    fn note_nameless(&mut self, lasts: Lasts) {
+        self.note_unknown(lasts);
+        match lasts {
+            Lasts::Session => self.effects |= Effects::NAMELESS,
+            Lasts::Transaction => self.local_nameless = true,
         }
     }
 
@@ -176,19 +193,24 @@ fn first_argument(mut lexer: Lexer<'_>) -> Option<&[u8]> {
 
 /// Whether the third argument is the word `true`.
 fn is_local(mut lexer: Lexer<'_>) -> bool {
+    next_comma(&mut lexer) == Some(true)
+        && next_comma(&mut lexer) == Some(true)
+        && lexer.accept("true")
+        && lexer.accept_byte(b')')
+}
+
+/// Goes behind the next argument: true at a comma, false at the end of the call, `None` where neither is in sight.
+fn next_comma(lexer: &mut Lexer<'_>) -> Option<bool> {
     let mut depth = 0_u32;
-    let mut commas = 0;
     for _ in 0..TOKENS_AHEAD {
-        match lexer.next() {
-            Some(Token::Byte(b'(' | b'[')) => depth += 1,
-            Some(Token::Byte(b')' | b']')) if depth > 0 => depth -= 1,
-            Some(Token::Byte(b',')) if depth == 0 => commas += 1,
-            None | Some(Token::Byte(b')' | b';')) => return false,
-            Some(_) => {}
-        }
-        if commas == 2 {
-            return lexer.accept("true") && lexer.accept_byte(b')');
+        match lexer.next()? {
+            Token::Byte(b'(' | b'[') => depth += 1,
+            Token::Byte(b')' | b']') if depth > 0 => depth -= 1,
+            Token::Byte(b',') if depth == 0 => return Some(true),
+            Token::Byte(b')') => return Some(false),
+            Token::Byte(b';') => return None,
+            _ => {}
         }
     }
-    false
+    None
 }

@@ -16,6 +16,7 @@ fn told(analysis: &Analysis) -> String {
     let mut words = vec![format!("{:?}", analysis.effects)];
     words.extend(analysis.names.iter().map(ToString::to_string));
     words.extend(analysis.local_custom.iter().map(|name| format!("~{name}")));
+    words.extend(analysis.local_nameless.then(|| "~?".to_owned()));
     words.extend(analysis.statements.iter().map(|at| format!("{:?}:{}", at.usage, at.name.escape_ascii())));
     words.join(" ")
 }
@@ -55,7 +56,7 @@ fn ordinary_statements_leave_no_sign() {
         ("VACUUM t", "-"),
         ("BEGIN", "TX_BEGIN"),
         ("START TRANSACTION READ ONLY", "TX_BEGIN"),
-        ("COPY t FROM STDIN", "COPY"),
+        ("COPY t FROM STDIN", "SEQ_WRITE"),
         ("SELECT 1; SELECT 2;", "MULTI"),
     ]);
 }
@@ -194,6 +195,17 @@ fn identity_and_seed_are_effects_of_their_own_44_to_48_101() {
 }
 
 #[test]
+fn a_value_may_be_a_custom_settings_name() {
+    let name = |value: &str| custom_setting_name(value.as_bytes());
+    assert_eq!(name("App.tenant_1.x").as_deref(), Some("app.tenant_1.x"));
+    for other in
+        ["", "work_mem", "a.", ".a", "1.5", "a b.c", "a-b.c", "a..b", &format!("a.{}", "b".repeat(127))]
+    {
+        assert_eq!(name(other), None, "{other}");
+    }
+}
+
+#[test]
 fn set_config_names_its_setting_if_it_can_be_read_2_to_4() {
     check(&[
         ("SELECT set_config('work_mem','5MB',false)", "GUC work_mem"),
@@ -201,18 +213,18 @@ fn set_config_names_its_setting_if_it_can_be_read_2_to_4() {
         ("SELECT \"set_config\"('Work_Mem'::text, 'x'||'y', false)", "GUC work_mem"),
         ("SELECT set_config /* c */ ($$work_mem$$, f(a,b), $1)", "GUC work_mem"),
         ("SELECT set_config(E'work_mem', '1', false), set_config('a.b', '2', false)", "GUC work_mem a.b"),
-        ("SELECT set_config($1,$2,false)", "GUC_ALL"),
-        ("SELECT set_config($1,$2,$3)", "GUC_ALL"),
-        ("SELECT set_config('work'||'_mem','1',false)", "GUC_ALL"),
-        ("SELECT set_config('work'\n'_mem','1',false)", "GUC_ALL"),
-        ("SELECT set_config(E'work\\x5fmem','1',false)", "GUC_ALL"),
-        ("SELECT set_config('work'::text||'_mem','1',false)", "GUC_ALL"),
-        ("SELECT set_config(name, '1', false) FROM pg_settings", "GUC_ALL"),
-        ("SELECT set_config(new_value => 'a', setting_name => 'b', is_local => true)", "GUC_ALL"),
+        ("SELECT set_config($1,$2,false)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config($1,$2,$3)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config('work'||'_mem','1',false)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config('work'\n'_mem','1',false)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config(E'work\\x5fmem','1',false)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config('work'::text||'_mem','1',false)", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config(name, '1', false) FROM pg_settings", "GUC_ALL|NAMELESS"),
+        ("SELECT set_config(new_value => 'a', setting_name => 'b', is_local => true)", "GUC_ALL|NAMELESS"),
         // Local ones stay in their transaction.
         ("SELECT set_config('work_mem','5MB',true)", "-"),
         ("SELECT set_config('app.t', format('%s,%s', $1, $2), TRUE)", "- ~app.t"),
-        ("SELECT set_config($1, $2, true)", "-"),
+        ("SELECT set_config($1, $2, true)", "- ~?"),
         ("SELECT set_config('a.b', set_config('c.d', 'x', false), true)", "GUC c.d ~a.b"),
         ("SELECT set_config('a.b', ARRAY[1,2]::text, true)", "- ~a.b"),
         ("SELECT set_config('a.b', 'x', true AND false)", "GUC a.b"),
@@ -308,8 +320,8 @@ fn channels_and_cursors_70_to_80() {
     check(&[
         ("LISTEN c", "LISTEN"),
         ("UNLISTEN *", "LISTEN"),
-        ("NOTIFY c, 'p'", "NOTIFY"),
-        ("SELECT pg_notify('c', 'p')", "NOTIFY"),
+        ("NOTIFY c, 'p'", "-"),
+        ("SELECT pg_notify('c', 'p')", "-"),
         ("DECLARE h CURSOR WITH HOLD FOR SELECT 1", "CURSOR"),
         ("DECLARE h BINARY SCROLL CURSOR WITHOUT HOLD FOR SELECT 1", "-"),
         ("CLOSE h", "CLOSE"),
@@ -365,10 +377,14 @@ fn sequences_and_the_rest_100_to_107() {
         ("SELECT lastval(), currval('s_id_seq')", "SEQ_READ"),
         ("SELECT nextval('s')", "SEQ_WRITE"),
         ("SELECT dblink_connect('cn', '')", "EXTCONN"),
+        ("SELECT public.dblink_connect_u('c(n', f('a', ')') || 'x')", "EXTCONN"),
+        ("SELECT dblink_connect(concat('host=', 'x'))", "EXTCONN_UNNAMED"),
+        ("SELECT dblink_connect(concat('host=', 'x')", "EXTCONN|OPAQUE"),
+        ("SELECT dblink_disconnect('cn')", "CLOSE"),
         ("SELECT pg_create_logical_replication_slot('s', 'test_decoding', true)", "SLOT"),
         ("SELECT pg_replication_origin_session_setup('o')", "ORIGIN"),
         ("SELECT * FROM pg_backup_start('l')", "BACKUP"),
-        ("COPY (SELECT setval('s', 1)) TO STDOUT", "SEQ_WRITE|COPY"),
+        ("COPY (SELECT setval('s', 1)) TO STDOUT", "SEQ_WRITE"),
     ]);
 }
 

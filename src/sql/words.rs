@@ -59,6 +59,8 @@ pub(super) enum Sign {
     Call(Effects),
     /// A function's name: calling it sets this setting.
     CallSets(&'static str),
+    /// `dblink_connect`: with a name, or without.
+    Connect,
     /// `set_config`.
     SetConfig,
     /// The view whose `UPDATE` sets settings.
@@ -82,6 +84,7 @@ pub(super) enum Keyword {
     End,
     Execute,
     Explain,
+    Fetch,
     Grant,
     Insert,
     Into,
@@ -133,7 +136,7 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("call", Statement(E::OPAQUE)),
     ("close", Statement(E::CLOSE)),
     ("commit", K(Keyword::Commit)),
-    ("copy", Statement(E::COPY)),
+    ("copy", Statement(E::SEQ_WRITE)),
     ("create", K(Keyword::Create)),
     ("database", K(Keyword::Database)),
     ("deallocate", K(Keyword::Deallocate)),
@@ -144,13 +147,13 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("end", K(Keyword::End)),
     ("execute", K(Keyword::Execute)),
     ("explain", K(Keyword::Explain)),
+    ("fetch", K(Keyword::Fetch)),
     ("grant", K(Keyword::Grant)),
     ("import", Statement(E::DDL.or(E::CATALOG))),
     ("insert", K(Keyword::Insert)),
     ("listen", Statement(E::LISTEN)),
     ("load", Statement(E::LOAD)),
     ("merge", K(Keyword::Merge)),
-    ("notify", Statement(E::NOTIFY)),
     ("prepare", K(Keyword::Prepare)),
     ("reset", K(Keyword::Reset)),
     ("revoke", K(Keyword::Grant)),
@@ -183,9 +186,9 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("setval", Call(E::SEQ_WRITE)),
     ("setseed", Call(E::SEED)),
     // dblink.
-    ("dblink_connect", Call(E::EXTCONN)),
-    ("dblink_connect_u", Call(E::EXTCONN)),
-    ("dblink_disconnect", Call(E::EXTCONN)),
+    ("dblink_connect", Sign::Connect),
+    ("dblink_connect_u", Sign::Connect),
+    ("dblink_disconnect", Call(E::CLOSE)),
     // Replication and backup; two of the last are PostgreSQL 14's.
     ("pg_copy_logical_replication_slot", Call(E::SLOT)),
     ("pg_copy_physical_replication_slot", Call(E::SLOT)),
@@ -211,5 +214,4 @@ pub(super) const WORDS: &[(&str, Sign)] = &[
     ("ts_stat", Call(E::OPAQUE)),
     ("xpath_table", Call(E::OPAQUE)),
     // Others.
-    ("pg_notify", Call(E::NOTIFY)),
 ];

@@ -51,6 +51,27 @@ pub fn bind(body: &[u8]) -> Result<Bind<'_>, Malformed> {
     Ok(Bind { portal, statement, names: body.len() - parameters.len() })
 }
 
+/// The values of a Bind's parameters, behind its names; NULLs are left out. What is malformed ends them.
+pub fn bound_values(mut parameters: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let formats = take_u16(&mut parameters).unwrap_or_default();
+    parameters = parameters.get(2 * usize::from(formats)..).unwrap_or_default();
+    let count = take_u16(&mut parameters).unwrap_or_default();
+    let values = (0..count).map_while(move |_| {
+        let (&length, rest) = parameters.split_first_chunk::<4>()?;
+        let length = usize::try_from(i32::from_be_bytes(length)).ok();
+        let (value, rest) = rest.split_at_checked(length.unwrap_or_default())?;
+        parameters = rest;
+        Some(length.map(|_| value))
+    });
+    values.flatten()
+}
+
+fn take_u16(bytes: &mut &[u8]) -> Option<u16> {
+    let (&number, rest) = bytes.split_first_chunk::<2>()?;
+    *bytes = rest;
+    Some(u16::from_be_bytes(number))
+}
+
 /// What Describe and Close name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target<'a> {
@@ -122,6 +143,16 @@ mod tests {
         let bound = bind(b"p\0st\0parameters may be anywhere").unwrap();
         assert_eq!((bound.portal, bound.statement, bound.names), (&b"p"[..], &b"st"[..], 5));
         assert!(bind(b"p\0st").is_err());
+    }
+
+    #[test]
+    fn values_are_read_behind_a_binds_names() {
+        let of = |parameters: &'static [u8]| bound_values(parameters).collect::<Vec<_>>();
+        let two = b"\0\x01\0\x01\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0\0\0";
+        assert_eq!(of(two), [&b"ab"[..], b""]);
+        assert_eq!(of(&two[..10]), [b""; 0], "cut off");
+        assert_eq!(of(b"\0"), [b""; 0]);
+        assert_eq!(of(b"\0\0\0\x02\0\0\0\x01a\x7f\xff\xff\xff"), [b"a"]);
     }
 
     #[test]

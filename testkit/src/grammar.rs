@@ -10,7 +10,7 @@
 //! alternative of that symbol, `<me>` for the client whose turn it is, `<other>` for another one. A turn is one or
 //! more lines of a script, with `<next>` between two; each is said by the client whose turn it is, unless it begins
 //! with `@`; the lines of a turn with such a one belong together. All lines of `setup` begin each script. `--` begins
-//! a comment. What stands behind the line `gaps` is left out unless it is asked for.
+//! a comment. A line that is one word (`gaps`) begins a part, which is left out unless it is asked for.
 //!
 //! The same grammar and seed give the same script.
 
@@ -19,28 +19,32 @@ use std::collections::BTreeMap;
 use crate::chance::Chance;
 
 const CLIENTS: [char; 3] = ['a', 'b', 'c'];
-/// Where the gaps begin.
-const GAPS: &str = "\ngaps\n";
 
 /// Alternatives of each symbol, each with its weight.
 pub struct Grammar<'a>(BTreeMap<&'a str, Vec<(u64, &'a str)>>);
 
 impl<'a> Grammar<'a> {
-    /// Reads a grammar; `gaps` says whether the alternatives behind `gaps` belong to it.
+    /// Reads a grammar; of its parts only those in `parts` belong to it.
     ///
     /// # Panics
     /// With the line, when the text isn't a grammar.
-    pub fn read(text: &'a str, gaps: bool) -> Self {
-        let (rules, left_out) = text.split_once(GAPS).unwrap_or((text, ""));
+    pub fn read(text: &'a str, parts: &[&str]) -> Self {
         let mut symbols: BTreeMap<&str, Vec<(u64, &str)>> = BTreeMap::new();
-        let mut symbol = None;
-        for line in rules.lines().chain(left_out.lines().filter(|_| gaps)) {
+        let (mut symbol, mut left_out) = (None, false);
+        for line in text.lines() {
             let text = line.trim();
             if text.is_empty() || text.starts_with("--") {
                 continue;
             }
             if !line.starts_with(' ') {
-                symbol = Some(text.strip_suffix(':').unwrap_or_else(|| panic!("{text}: not a symbol")));
+                symbol = text.strip_suffix(':');
+                if symbol.is_none() {
+                    assert!(!text.contains(' '), "{text}: not a symbol");
+                    left_out = !parts.contains(&text);
+                }
+                continue;
+            }
+            if left_out {
                 continue;
             }
             let symbol = symbol.unwrap_or_else(|| panic!("{text}: no symbol yet"));
@@ -168,18 +172,18 @@ mod tests {
 
     #[test]
     fn a_seed_gives_its_script_again() {
-        let grammar = Grammar::read(TEXT, false);
+        let grammar = Grammar::read(TEXT, &[]);
         assert_eq!(grammar.script(7, 20), grammar.script(7, 20));
         assert_ne!(grammar.script(7, 20), grammar.script(8, 20));
     }
 
     #[test]
     fn gaps_are_left_out_unless_asked_for() {
-        let says = |gaps| {
-            let lines = Grammar::read(TEXT, gaps).script(1, 50);
+        let says = |parts| {
+            let lines = Grammar::read(TEXT, parts).script(1, 50);
             lines.iter().any(|line| line.contains("select 3"))
         };
-        assert!(says(true) && !says(false));
+        assert!(says(&["strict", "gaps"]) && !says(&["strict"]) && !says(&[]));
     }
 
     #[test]

@@ -256,6 +256,26 @@ fn a_configuration_that_is_read_again_while_pgweir_asks_is_told() {
 }
 
 #[test]
+fn n42_a_new_value_in_the_configuration_reaches_those_who_set_none() {
+    let house = House::of(Recipe::default(), 1, "");
+    let (mut director, mut plain, mut own) = (house.director(), house.client(), house.client());
+    own.ask("set timezone = 'Asia/Tokyo'");
+    plain.ask("select 1");
+    director.ask("alter system set timezone = 'America/New_York'");
+    director.ask("select pg_reload_conf()");
+    eventually("the configuration was read", || director.value("show timezone") == "America/New_York");
+    eventually("its server has read it", || plain.value("show timezone") == "America/New_York");
+    assert_eq!(own.value("show timezone"), "Asia/Tokyo");
+    assert_eq!(plain.value("show timezone"), "America/New_York");
+    own.tell(&query("reset timezone"));
+    let heard: Vec<_> = own.until_ready().iter().map(Message::line).collect();
+    assert!(heard.contains(&"ParameterStatus TimeZone=America/New_York".to_owned()), "{heard:?}");
+    plain.ask("select 1");
+    assert_eq!(own.value("show timezone"), "America/New_York");
+    house.all_is_well();
+}
+
+#[test]
 fn the_welcome_of_a_forgotten_profile_tells_of_no_other_client() {
     let house = House::new(2);
     let connect = |timeout: u32| {

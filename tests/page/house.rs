@@ -5,6 +5,7 @@ use std::{
     env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use pgweir::demo::{
@@ -51,6 +52,28 @@ impl House {
         tokio::spawn(connection);
         client.batch_execute("select 1").await.expect("an answer");
         client
+    }
+
+    /// Clients of an application that ask for 30 ms of a server's time, pause, and ask again, until the test ends.
+    pub async fn load(
+        &self,
+        pooler: &Pooler,
+        database: &str,
+        application: &str,
+        clients: u64,
+        pause_ms: u64,
+    ) {
+        for i in 0..clients {
+            let client = self.client(pooler, database).await;
+            client.batch_execute(&format!("set application_name = '{application}'")).await.expect("a name");
+            tokio::spawn(async move {
+                // Not all at the same time.
+                let pause = Duration::from_millis(pause_ms + 7 * i);
+                while client.batch_execute("select pg_sleep(0.03)").await.is_ok() {
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
     }
 
     fn file(&self, name: &str) -> PathBuf {

@@ -28,14 +28,18 @@ pub(crate) enum Way {
 }
 
 impl House {
-    pub(crate) fn new() -> Self {
+    /// `config`: keys of pgweir, as TOML.
+    pub(crate) fn new(config: &str) -> Self {
         let programs = std::env::var_os("PGWEIR_TEST_PGBIN").map(Into::into);
         let settings = vec!["max_prepared_transactions = 5".to_owned()];
         let cluster = Cluster::new(&Recipe { programs, settings, ..Recipe::default() }).expect("a cluster");
+        let file = cluster.socket_directory().join("pgweir.toml").display().to_string();
+        std::fs::write(&file, config).expect("a configuration");
         let pooler = |size: &str| {
             let log = cluster.socket_directory().join(format!("pgweir-{size}.log"));
             let program = Path::new(env!("CARGO_BIN_EXE_pgweir"));
-            Pooler::start(program, &cluster.url(), &["--pool-size", size], &log).expect("a pooler")
+            let arguments = ["--config", &file, "--pool-size", size];
+            Pooler::start(program, &cluster.url(), &arguments, &log).expect("a pooler")
         };
         Self {
             one: pooler("1"),

@@ -6,10 +6,12 @@ use std::time::Instant;
 
 use super::*;
 use crate::client::limits::ClientLimits;
+use crate::client::pinned::PinnedClient;
 use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
 use crate::observe::watch::Watch;
 use crate::pool::snapshot::PoolSnapshot;
+use crate::session::pins::Reason;
 
 struct Server {
     address: SocketAddr,
@@ -28,12 +30,25 @@ fn server() -> Server {
         pools: Box::new(move || vec![pool.clone()]),
         watch: Arc::new(Watch::new(Instant::now(), Duration::from_secs(60), Arc::default())),
         servers: Box::new(Vec::new),
+        pinned: Box::new(|| [3, 5].map(pinned).to_vec()),
         dropped_lines: None,
     });
     let http = Http::bind("127.0.0.1:0").expect("a free port");
     let address = http.address();
     let _serving = http.serve(Arc::clone(&board)).expect("a thread");
     Server { address, board, _serving }
+}
+
+fn pinned(seconds: u64) -> PinnedClient {
+    PinnedClient {
+        client: 4_194_304,
+        server: 77,
+        database: "shop".to_owned(),
+        user: "app".to_owned(),
+        application: "\"quoted\"".to_owned(),
+        reasons: vec![Reason::AdvisoryLock, Reason::Listen],
+        held_for: Duration::from_secs(seconds),
+    }
 }
 
 /// Sends `request` and reads to the end of the connection.
@@ -89,6 +104,20 @@ fn the_page_may_do_no_more_than_it_does() {
     ] {
         assert!(head.contains(header), "{header}: {head}");
     }
+}
+
+#[test]
+fn pinned_clients_are_listed_the_longest_first() {
+    let (status, head, body) = ask(&server(), "GET", "/pins.json");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let page: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    let pins = page["pins"].as_array().expect("a list");
+    assert_eq!(pins.iter().map(|pin| pin["held_s"].as_f64().unwrap()).collect::<Vec<_>>(), [5.0, 3.0]);
+    assert_eq!(pins[0]["application"], "\"quoted\"");
+    assert_eq!(pins[0]["client"], 4_194_304);
+    assert_eq!(pins[0]["reasons"][0]["reason"], "advisory_lock");
+    assert!(pins[0]["reasons"][1]["hint"].as_str().unwrap().contains("listen"));
 }
 
 #[test]

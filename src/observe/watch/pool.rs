@@ -76,8 +76,12 @@ pub(super) enum Found {
 }
 
 impl Watched {
-    pub(super) fn new(now: Instant, step: u64, seen: Seen) -> Self {
-        let reading = || Reading { at: now, pool: seen.pool.clone() };
+    /// A pool that has done nothing yet, `now`.
+    pub(super) fn new(now: Instant, step: u64, seen: &Seen) -> Self {
+        let PoolSnapshot { database, user, .. } = &seen.pool;
+        let (database, user) = (database.clone(), user.clone());
+        let pool = PoolSnapshot { database, user, ..PoolSnapshot::default() };
+        let reading = || Reading { at: now, pool: pool.clone() };
         Self {
             readings: VecDeque::from([reading()]),
             latest: reading(),
@@ -118,8 +122,13 @@ impl Watched {
     /// The reading against which the figures of now are told, and the figures.
     pub(super) fn now(&self) -> (&PoolSnapshot, Load) {
         let old_enough = |reading: &&Reading| self.latest.at.saturating_duration_since(reading.at) >= NOW;
-        let from =
-            self.readings.iter().rev().find(old_enough).or(self.readings.front()).unwrap_or(&self.latest);
+        let from = self
+            .readings
+            .iter()
+            .rev()
+            .find(old_enough)
+            .or_else(|| self.readings.front())
+            .unwrap_or(&self.latest);
         (&from.pool, self.latest.since(from))
     }
 

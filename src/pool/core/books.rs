@@ -95,7 +95,8 @@ impl<S, W: Clone> Core<S, W> {
 impl<S, W: Clone> Core<S, W> {
     pub(super) fn lend_to(&mut self, now: Instant, server: ServerId, application: ApplicationId) {
         self.books.applications.lent(application);
-        self.slot(server).loan = Some(Loan { since: now, application });
+        let slot = self.slot(server);
+        (slot.loan, slot.borrower) = (Some(Loan { since: now, application }), application);
     }
 
     pub(super) fn loan_ends(&mut self, now: Instant, server: ServerId) {
@@ -215,7 +216,7 @@ impl<S, W: Clone> Core<S, W> {
             true => Trouble::Full,
             false => Trouble::Unreachable(text),
         });
-        health.or(self.hungry.then_some(Trouble::Ceiling))
+        health.or_else(|| self.hungry.then_some(Trouble::Ceiling))
     }
 
     fn pins_by_reason(&self, now: Instant) -> Vec<PinSnapshot> {

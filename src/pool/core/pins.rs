@@ -6,7 +6,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use super::slot::Slot;
-use super::{AskedFor, Core, Held, Pin};
+use super::{Asked, AskedFor, Core, Held, Order, PATIENCE, Pin};
 use crate::pool::accounts::State;
 
 /// Exempt servers up to which a pin needs no reason to be replaced.
@@ -42,8 +42,18 @@ impl<S, W: Clone> Core<S, W> {
         slot.pin = None;
         slot.asked_back = None;
         if std::mem::take(&mut slot.exempt) {
-            self.exempt -= 1;
+            self.count_again(1);
             self.exempt_pinned(now);
+        }
+    }
+
+    /// So many exempt servers count against `size` again, or are gone.
+    pub(super) fn count_again(&mut self, servers: u32) {
+        for _ in 0..servers {
+            self.exempt -= 1;
+            if self.seat.count_again() {
+                self.orders.push_back(Order::Share);
+            }
         }
     }
 
@@ -68,11 +78,21 @@ impl<S, W: Clone> Core<S, W> {
                 (closing, lacking) = (closing - covered, lacking - covered);
             }
             let of_profile = |slot: &Slot<W>| slot.profile == profile;
-            ask(slots, wakes, AskedFor::Line(profile), lacking, of_profile);
+            let asked = Asked { behalf: AskedFor::Line(profile), at: now };
+            ask(slots, wakes, asked, lacking, of_profile);
             // One of another profile makes room, which is of use only if then one of this can be opened.
-            ask(slots, wakes, AskedFor::Line(profile), lacking, |_| may_open);
+            ask(slots, wakes, asked, lacking, |_| may_open);
         }
-        ask(slots, wakes, AskedFor::Neighbour, self.seat.owes(), |_| true);
+        ask(slots, wakes, Asked { behalf: AskedFor::Neighbour, at: now }, self.seat.owes(), |_| true);
+    }
+
+    /// When a client that was asked turns out to be at work.
+    pub(super) fn patience_ends(&self, now: Instant) -> Option<Instant> {
+        if self.accounts.count(State::Pinned) == 0 {
+            return None;
+        }
+        let asked = self.slots.iter().filter_map(|(_, slot)| slot.asked_back);
+        asked.map(|asked| asked.at + PATIENCE).filter(|at| *at > now).min()
     }
 
     /// Lets as many pinned servers as allowed not count against `size`.
@@ -80,7 +100,7 @@ impl<S, W: Clone> Core<S, W> {
         for (_, slot) in self.slots.iter_mut().filter(|(_, slot)| !slot.exempt) {
             let Some(pin) = &slot.pin else { continue };
             let limit = if pin.is_replaced { u32::MAX } else { FEW };
-            if self.exempt < self.settings.pinned_servers.min(limit) {
+            if self.exempt < self.settings.pinned_servers.min(limit) && self.seat.exempt() {
                 slot.exempt = true;
                 self.exempt += 1;
             }
@@ -98,18 +118,20 @@ impl<S, W: Clone> Core<S, W> {
 fn ask<W: Clone>(
     slots: &mut Slab<Slot<W>>,
     wakes: &mut VecDeque<W>,
-    behalf: AskedFor,
+    asked: Asked,
     wanted: u32,
     fits: impl Fn(&Slot<W>) -> bool,
 ) {
     let pinned = |slot: &Slot<W>| slot.state == State::Pinned;
-    let asked = slots.iter().filter(|(_, slot)| pinned(slot) && slot.asked_back == Some(behalf)).count();
+    let answers_soon = |before: Asked| before.behalf == asked.behalf && asked.at < before.at + PATIENCE;
+    let coming = slots.iter().filter(|(_, slot)| pinned(slot) && slot.asked_back.is_some_and(answers_soon));
+    let coming = coming.count();
     let keepers = slots.iter_mut().filter(|(_, slot)| pinned(slot)).filter_map(|(_, slot)| {
         let waker = slot.pin.as_ref()?.yields.clone()?;
         (slot.asked_back.is_none() && fits(slot)).then_some((slot, waker))
     });
-    for (slot, waker) in keepers.take((wanted as usize).saturating_sub(asked)) {
-        slot.asked_back = Some(behalf);
+    for (slot, waker) in keepers.take((wanted as usize).saturating_sub(coming)) {
+        slot.asked_back = Some(asked);
         wakes.push_back(waker);
     }
 }

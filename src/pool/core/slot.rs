@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::books::Loan;
-use super::{AskedFor, Pin};
+use super::{Asked, Pin};
 use crate::pool::accounts::State;
+use crate::pool::applications::ApplicationId;
 use crate::pool::key::ProfileId;
 use crate::pool::stopwatch::Book;
 
@@ -16,8 +17,8 @@ pub(super) struct Slot<W> {
     pub(super) profile: ProfileId,
     pub(super) state: State,
     pub(super) pin: Option<Pin<W>>,
-    /// Its client was asked to give it back, and on whose behalf. Only while its pin yields.
-    pub(super) asked_back: Option<AskedFor>,
+    /// Its client was asked to give it back, Only while its pin yields.
+    pub(super) asked_back: Option<Asked>,
     pub(super) exempt: bool,
     pub(super) yielded: bool,
     /// The process id of its backend.
@@ -25,6 +26,8 @@ pub(super) struct Slot<W> {
     /// Since when it is in its state.
     pub(super) since: Instant,
     pub(super) loan: Option<Loan>,
+    /// Who had it last.
+    pub(super) borrower: ApplicationId,
     pub(super) book: Arc<Book>,
     pub(super) opened: Instant,
     /// When it has become too old.
@@ -46,6 +49,7 @@ impl<W> Slot<W> {
             pid: 0,
             since: now,
             loan: None,
+            borrower: ApplicationId::default(),
             book: Arc::new(Book::new(now)),
             opened: now,
             expires: None,

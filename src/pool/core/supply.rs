@@ -16,18 +16,38 @@ impl<S, W: Clone> Core<S, W> {
         let id = permit.0;
         let profile = self.connect_ended(id);
         self.health.connected(profile);
+        let held = self.begin(now, permit, server);
+        self.recount(now);
+        self.place(now, held);
+        self.upkeep(now);
+    }
+
+    /// After [`end`](Self::end) another backend was opened in the place of the one that has really ended, for the same
+    /// client.
+    pub fn reopened(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
+        self.accounts.events.servers_closed += 1;
+        let mut held = self.begin(now, permit, server);
+        held.stopwatch.lent(now);
+        let borrower = self.slot(held.id()).borrower;
+        self.lend_to(now, held.id(), borrower);
+        // Nobody gets the room that they may have been waiting for.
+        self.plan(now);
+        held
+    }
+
+    fn begin(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
+        let id = permit.0;
         let expires =
             self.settings.server_lifetime.and_then(|whole| now.checked_add(self.dice.ahead_of(whole)));
         let idle_for = self.settings.server_idle_timeout.map(|whole| self.dice.ahead_of(whole));
         let slot = self.slot(id);
-        let (took, book) = (now.saturating_duration_since(slot.opened), slot.book.clone());
+        let (took, book) = (now.saturating_duration_since(slot.since), slot.book.clone());
+        book.set_pinned(false);
         (slot.opened, slot.expires, slot.idle_for) = (now, expires, idle_for);
+        let profile = slot.profile;
         self.accounts.events.connect.record(took);
         self.enter(now, id, State::Active);
-        self.recount(now);
-        let stopwatch = Stopwatch::new(now, book);
-        self.place(now, Held { server, label: Label::BASELINE, stopwatch, profile, permit });
-        self.upkeep(now);
+        Held { server, label: Label::BASELINE, stopwatch: Stopwatch::new(now, book), profile, permit }
     }
 
     /// A connect has failed, and no backend of it exists.
@@ -35,12 +55,17 @@ impl<S, W: Clone> Core<S, W> {
         let profile = self.slot(permit.0).profile;
         self.note_failure(error);
         self.health.failed(now, profile, error, self.accounts.live(), &mut self.dice);
+        let is_served = self.serves(profile);
         if let OpenErrorKind::Rejected(_) = error.kind
-            && !self.serves(profile)
+            && !is_served
         {
             self.reject_line(now, profile);
         }
         self.forget(now, permit);
+        if error.kind == OpenErrorKind::TooMany && !is_served && self.queue.waits(profile) {
+            // PostgreSQL has a place for it when one of ours is gone.
+            self.make_room(now, Need::Client(profile));
+        }
     }
 
     /// The backend of a closed server has really ended.
@@ -55,8 +80,9 @@ impl<S, W: Clone> Core<S, W> {
         self.forget(now, permit);
     }
 
-    /// A place under the ceilings may be free now.
+    /// A place under the ceilings may be free now, or one more server may be pinned beyond the size.
     pub fn retry(&mut self, now: Instant) {
+        self.exempt_pinned(now);
         self.plan(now);
     }
 
@@ -202,7 +228,7 @@ impl<S, W: Clone> Core<S, W> {
         let slot = self.slots.remove(id.slot as usize);
         self.books.retired.add(&slot.book, now);
         self.accounts.transition(now, Some(slot.state), None);
-        self.exempt -= u32::from(slot.exempt);
+        self.count_again(u32::from(slot.exempt));
         self.retiring = self.retiring.filter(|retiring| *retiring != id);
         if self.seat.leave(slot.yielded) {
             self.orders.push_back(Order::Share);

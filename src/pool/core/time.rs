@@ -39,7 +39,8 @@ impl<S, W: Clone> Core<S, W> {
         let under_way = self.connecting.len();
         let retry = if wanting { self.health.retry_at(now, under_way, waited_for) } else { None };
         // Ages need no deadline of their own: idle servers are looked at often enough.
-        let all = [drained, self.queue_deadline(), self.reserve_at(), retry, self.idle_watch(now)];
+        let (idle, asked) = (self.idle_watch(now), self.patience_ends(now));
+        let all = [drained, self.queue_deadline(), self.reserve_at(), retry, idle, asked];
         all.into_iter().flatten().filter(|at| *at > now).min()
     }
 

@@ -77,12 +77,14 @@ impl ClientStatements {
     }
 
     /// The client was told what the rows of the statement of that name look like. (The unnamed one's is empty.)
+    /// PostgreSQL holds no statement to that whose rows are a cursor's.
     pub fn learn_shape(&mut self, name: &[u8], id: StatementId, shape: Shape) {
         let held = match name {
             b"" => self.unnamed.as_mut(),
             name => self.named.as_mut().and_then(|named| named.get_mut(name)),
         };
-        if let Some(held) = held.filter(|held| held.statement.id == id) {
+        let bound = |held: &&mut Held| held.statement.id == id && !held.statement.analysis.fetches;
+        if let Some(held) = held.filter(bound) {
             held.shape = Some(shape);
         }
     }

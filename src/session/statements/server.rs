@@ -135,6 +135,11 @@ impl ServerStatements {
         self.copies.is_empty()
     }
 
+    /// How many are there for certain, once nothing is owed.
+    pub fn certain(&self) -> usize {
+        self.copies.iter().filter(|(_, copy)| copy.stamp != Stamp::STALE).count()
+    }
+
     /// What is there for certain, once nothing is owed.
     #[cfg(test)]
     pub(crate) fn ids(&self) -> impl Iterator<Item = StatementId> + '_ {
