@@ -77,16 +77,20 @@ fn clients_now(pool: &Pool) -> String {
 
 fn applications(pool: &Pool, width: usize) -> Vec<Line<'static>> {
     let rows = pool.applications.iter().map(|application| {
-        let name = if application.name.is_empty() { "(no name)" } else { &application.name };
         let numbers = [
             application.clients.to_string(),
             short(application.servers),
             application.waits.to_string(),
             seconds(application.waited_s),
         ];
-        (name.to_owned(), numbers)
+        (shown(&application.name).to_owned(), numbers)
     });
     table(["APPLICATION", "CLIENTS", "SERVERS", "WAITS", "WAITED"], rows.collect(), width)
+}
+
+/// An `application_name`, which may be empty.
+fn shown(application: &str) -> &str {
+    if application.is_empty() { "(no name)" } else { application }
 }
 
 fn pins(pool: &Pool, width: usize) -> Vec<Line<'static>> {
@@ -99,7 +103,8 @@ fn pins(pool: &Pool, width: usize) -> Vec<Line<'static>> {
 
 fn servers(pool: &Pool, width: usize) -> Vec<Line<'static>> {
     let rows = pool.server_list.iter().map(|server| {
-        let whose = server.application.as_deref().map_or_else(String::new, |name| format!(", {name}"));
+        let whose =
+            server.application.as_deref().map_or_else(String::new, |name| format!(", {}", shown(name)));
         let pin = server.pin.as_deref().map_or_else(String::new, |pin| format!(", {}", words(pin)));
         let name = format!("{}{pin}{whose}", words(&server.state));
         (name, [server.pid.to_string(), seconds(server.for_s), seconds(server.age_s)])

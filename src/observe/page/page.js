@@ -140,6 +140,7 @@ let lostSince = null;
 
 const keyOf = (pool) => `${encodeURIComponent(pool.database)}/${encodeURIComponent(pool.user)}`;
 const nameOf = (pool) => `${pool.database} / ${pool.user}`;
+const applicationOf = (name) => (name === "" ? "(no name)" : (name ?? "–"));
 const inUse = ({ servers }) => servers.active + servers.idle_in_transaction + servers.pinned;
 const points = () => Math.max(2, Math.round(KEPT_S / status.history.step_s));
 
@@ -277,9 +278,9 @@ function showDetail(pool) {
   children($("charts"), CHARTS, (chart) => chart.name, makeChart, (figure, chart) => fillChart(figure, chart, pool));
   children($("facts"), factsOf(pool), ([name]) => name, ([name]) => element("div", {}, element("dt", {}, name), element("dd")), (fact, [, value]) => text(fact.lastChild, value));
   table("pins", pool.pins, (pin) => pin.reason, (pin) => [words(pin.reason), number(pin.now), number(pin.total), seconds(pin.held_s)], "Nothing has pinned a server.");
-  table("applications", pool.applications, (a) => a.name, (a) => [a.name || "(no name)", number(a.clients), number(a.servers), number(a.transactions), number(a.waits), seconds(a.waited_s)], "No clients.");
+  table("applications", pool.applications, (a) => a.name, (a) => [applicationOf(a.name), number(a.clients), number(a.servers), number(a.transactions), number(a.waits), seconds(a.waited_s)], "No clients.");
   const servers = pool.server_list.map((server, i) => ({ ...server, key: server.pid || `number ${i}` }));
-  table("servers", servers, (s) => `${s.key}`, (s) => [s.pid ? `${s.pid}` : "–", words(s.state), seconds(s.for_s), seconds(s.age_s), s.application ?? "", words(s.pin ?? "")], "No server is open.");
+  table("servers", servers, (s) => `${s.key}`, (s) => [s.pid ? `${s.pid}` : "–", words(s.state), seconds(s.for_s), seconds(s.age_s), applicationOf(s.application), words(s.pin ?? "")], "No server is open.");
 }
 
 function makeChart(chart) {
