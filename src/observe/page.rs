@@ -13,7 +13,8 @@ use sha2::{Digest, Sha256};
 
 const HTML: &str = include_str!("page/page.html");
 const STYLE: &str = include_str!("page/page.css");
-const SCRIPT: &str = include_str!("page/page.js");
+const SCRIPT: &str =
+    concat!(include_str!("page/words.js"), include_str!("page/elements.js"), include_str!("page/page.js"));
 /// Where the others stand in the first.
 const STYLE_GOES: &str = "/* page.css */";
 const SCRIPT_GOES: &str = "/* page.js */";

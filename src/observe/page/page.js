@@ -1,5 +1,6 @@
 // The status page: asks status.json once a second while it is visible, and shows the answers. docs/status.md explains
-// the fields. All that comes from the network is shown as text, never as markup.
+// the fields. All that comes from the network is shown as text, never as markup. words.js and elements.js stand before
+// this file in the same script.
 
 const EVERY_MS = 1000;
 const PATIENCE_MS = 5000;
@@ -7,123 +8,29 @@ const KEPT_S = 15 * 60;
 const CARDS = 5;
 
 // Worst first. Behind the first group clients suffer, behind the second something could be better.
-const SHORTAGES = ["upstream_down", "upstream_limit", "saturated", "starved_by_pins", "held_by_idle_transactions", "upstream_slow"];
+const SHORTAGES = [
+  "upstream_down",
+  "upstream_limit",
+  "saturated",
+  "starved_by_pins",
+  "held_by_idle_transactions",
+  "upstream_slow",
+];
 const IMPERFECT = ["tight", "oversized"];
 const ORDER = [...SHORTAGES, ...IMPERFECT, "healthy", "idle"];
 
-const $ = (id) => document.getElementById(id);
-
-// ── Words and numbers ───────────────────────────────────────────────────────────────────────────────────────────
-
-const digits = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-const day = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short" });
-
-const number = (n) => (n < 100 ? digits : whole).format(n);
-const percent = (share) => `${Math.round(100 * share)} %`;
-const words = (label) => label.replaceAll("_", " ");
-
-function seconds(s) {
-  if (s === null || s === undefined) return "–";
-  if (s === 0) return "0";
-  if (s < 0.001) return `${digits.format(s * 1e6)} µs`;
-  if (s < 1) return `${digits.format(s * 1e3)} ms`;
-  if (s < 60) return `${digits.format(s)} s`;
-  const [minutes, hours] = [Math.floor(s / 60), Math.floor(s / 3600)];
-  if (minutes < 60) return `${minutes} min`;
-  return hours < 48 ? `${hours} h ${minutes % 60} min` : `${Math.floor(hours / 24)} days`;
-}
-
-function bytes(n) {
-  const power = n < 1024 ? 0 : Math.min(Math.floor(Math.log2(n) / 10), 4);
-  return `${digits.format(n / 1024 ** power)} ${["B", "KiB", "MiB", "GiB", "TiB"][power]}`;
-}
-
-function moment(at) {
-  const date = new Date(at * 1000);
-  const isToday = date.toDateString() === new Date().toDateString();
-  return isToday ? clock.format(date) : `${day.format(date)} ${clock.format(date)}`;
-}
-
-// ── Elements ────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  made.append(...children);
-  return made;
-}
-
-/** Touches nothing that is right already: no layout, and no screen reader begins anew. */
-function text(node, wanted) {
-  if (node.textContent !== wanted) node.textContent = wanted;
-}
-
-/** Makes the children of `parent` those of `items`, in their order; who was there under the same key stays. */
-function children(parent, items, key, make, fill) {
-  const keys = new Set(items.map(key));
-  const old = new Map([...parent.children].map((child) => [child.dataset.key, child]));
-  for (const [name, child] of old) if (!keys.has(name)) child.remove();
-  let place = parent.firstElementChild;
-  for (const item of items) {
-    const child = old.get(key(item)) ?? make(item);
-    child.dataset.key = key(item);
-    if (child === place) place = place.nextElementSibling;
-    else parent.insertBefore(child, place);
-    fill(child, item);
-  }
-}
-
-/** A table of texts. `cells` says what stands in each column of an item's row. */
-function table(id, items, key, cells, none) {
-  const heads = [...$(id).tHead.rows[0].cells];
-  const body = $(id).tBodies[0];
-  if (items.length === 0) {
-    const make = () => element("tr", {}, element("td", { colspan: heads.length, class: "empty" }, none));
-    return children(body, [none], () => "none", make, () => {});
-  }
-  const make = () => element("tr", {}, ...heads.map((head) => element("td", { class: head.className })));
-  const fill = (row, item) => cells(item).forEach((cell, i) => text(row.cells[i], cell));
-  children(body, items, (item) => `row ${key(item)}`, make, fill);
-}
-
-function spark(series) {
-  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("class", "spark");
-  svg.setAttribute("preserveAspectRatio", "none");
-  svg.setAttribute("aria-hidden", "true");
-  for (const one of series) {
-    const path = document.createElementNS(svg.namespaceURI, "path");
-    if (one.below) path.setAttribute("class", "below");
-    svg.append(path);
-  }
-  return svg;
-}
-
-/** The newest point is at the right edge; `floor` keeps small noise small. */
-function draw(svg, chart, history, points) {
-  const drawn = `${history.next} ${points}`;
-  if (svg.dataset.drawn === drawn) return;
-  svg.dataset.drawn = drawn;
-  svg.setAttribute("viewBox", `0 -1 ${points - 1} 102`);
-  const top = Math.max(chart.floor, ...chart.series.map((one) => peak(history[one.of])));
-  chart.series.forEach((one, i) => {
-    const values = history[one.of];
-    const at = (value, j) => `${points - values.length + j} ${(100 - (100 * (value ?? 0)) / top).toFixed(1)}`;
-    svg.children[i].setAttribute("d", values.length > 1 ? `M${values.map(at).join("L")}` : "");
-  });
-}
-
-const peak = (values) => values.reduce((most, value) => Math.max(most, value ?? 0), 0);
-
-// ── What is known ───────────────────────────────────────────────────────────────────────────────────────────────
+// ── What is known ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const SERIES = ["utilisation", "waiting", "wait_p50_s", "wait_p99_s", "transactions_per_s"];
 const CHARTS = [
   { name: "Utilisation", series: [{ of: "utilisation" }], floor: 1, show: percent },
   { name: "Waiting", series: [{ of: "waiting" }], floor: 1, show: number },
-  { name: "Wait p50 / p99", series: [{ of: "wait_p50_s", below: true }, { of: "wait_p99_s" }], floor: 0.001, show: seconds },
+  {
+    name: "Wait p50 / p99",
+    series: [{ of: "wait_p50_s", below: true }, { of: "wait_p99_s" }],
+    floor: 0.001,
+    show: seconds,
+  },
   { name: "Transactions per second", series: [{ of: "transactions_per_s" }], floor: 1, show: number },
 ];
 const CURRENT = [
@@ -176,7 +83,50 @@ function remember() {
   histories = joined;
 }
 
-// ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────
+/** What stands in the columns of an item's row, and where there is none. */
+const TABLES = {
+  pins: {
+    key: (pin) => pin.reason,
+    cells: (pin) => [words(pin.reason), number(pin.now), number(pin.total), seconds(pin.held_s)],
+    none: "Nothing has pinned a server.",
+  },
+  applications: {
+    key: (a) => a.name,
+    cells: (a) => [
+      applicationOf(a.name),
+      number(a.clients),
+      number(a.servers),
+      number(a.transactions),
+      number(a.waits),
+      seconds(a.waited_s),
+    ],
+    none: "No clients.",
+  },
+  servers: {
+    key: (server, i) => `${server.pid || `number ${i}`}`,
+    cells: (server) => [
+      server.pid ? `${server.pid}` : "–",
+      words(server.state),
+      seconds(server.for_s),
+      seconds(server.age_s),
+      applicationOf(server.application),
+      words(server.pin ?? ""),
+    ],
+    none: "No server is open.",
+  },
+  events: {
+    key: (event) => `${event.number}`,
+    cells: (event) => [
+      moment(event.at),
+      words(event.kind),
+      event.database === null ? "" : `${event.database} / ${event.user}`,
+      event.text,
+    ],
+    none: "Nothing has happened.",
+  },
+};
+
+// ── What is shown ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function show() {
   const pools = status.pools.toSorted(worstFirst);
@@ -189,7 +139,7 @@ function show() {
   chosen = pool ? keyOf(pool) : null;
   $("detail").hidden = !pool;
   if (pool) showDetail(pool);
-  showEvents(status.events);
+  table("events", status.events.toReversed());
 }
 
 function showProcess(process) {
@@ -229,13 +179,15 @@ function fillCard(card, pool) {
   card.className = gravity(verdict);
   text(title.lastChild, `${words(verdict)} since ${moment(since)}`);
   text(reason, why);
-  children(causes, pool.causes, (cause) => `${cause.kind} ${cause.name}`, () => element("li"), (li, cause) => text(li, cause.text));
+  const causeKey = (cause) => `${cause.kind} ${cause.name}`;
+  children(causes, pool.causes, causeKey, () => element("li"), (li, cause) => text(li, cause.text));
   text(advice, pool.advice?.text ?? "");
 }
 
 function showPools(pools) {
   const wanted = $("filter").value.trim().toLowerCase();
-  const shown = pools.filter((pool) => `${nameOf(pool)} ${words(pool.standing.verdict)}`.toLowerCase().includes(wanted));
+  const searched = (pool) => `${nameOf(pool)} ${words(pool.standing.verdict)}`.toLowerCase();
+  const shown = pools.filter((pool) => searched(pool).includes(wanted));
   const body = $("pools").tBodies[0];
   // Rows stay where they are under a pointer or the keyboard.
   if (body.matches(":hover, :focus-within")) {
@@ -276,15 +228,16 @@ function showDetail(pool) {
   text($("detail-verdict").children[0], `${words(verdict)} since ${moment(since)}${earlier}`);
   text($("detail-verdict").children[1], why);
   children($("charts"), CHARTS, (chart) => chart.name, makeChart, (figure, chart) => fillChart(figure, chart, pool));
-  children($("facts"), factsOf(pool), ([name]) => name, ([name]) => element("div", {}, element("dt", {}, name), element("dd")), (fact, [, value]) => text(fact.lastChild, value));
-  table("pins", pool.pins, (pin) => pin.reason, (pin) => [words(pin.reason), number(pin.now), number(pin.total), seconds(pin.held_s)], "Nothing has pinned a server.");
-  table("applications", pool.applications, (a) => a.name, (a) => [applicationOf(a.name), number(a.clients), number(a.servers), number(a.transactions), number(a.waits), seconds(a.waited_s)], "No clients.");
-  const servers = pool.server_list.map((server, i) => ({ ...server, key: server.pid || `number ${i}` }));
-  table("servers", servers, (s) => `${s.key}`, (s) => [s.pid ? `${s.pid}` : "–", words(s.state), seconds(s.for_s), seconds(s.age_s), applicationOf(s.application), words(s.pin ?? "")], "No server is open.");
+  const makeFact = ([name]) => element("div", {}, element("dt", {}, name), element("dd"));
+  children($("facts"), factsOf(pool), ([name]) => name, makeFact, (fact, [, value]) => text(fact.lastChild, value));
+  table("pins", pool.pins);
+  table("applications", pool.applications);
+  table("servers", pool.server_list);
 }
 
 function makeChart(chart) {
-  return element("figure", {}, element("figcaption", {}, `${chart.name}: `, element("strong"), element("span")), spark(chart.series));
+  const caption = element("figcaption", {}, `${chart.name}: `, element("strong"), element("span"));
+  return element("figure", {}, caption, spark(chart.series));
 }
 
 function fillChart(figure, chart, pool) {
@@ -297,12 +250,28 @@ function fillChart(figure, chart, pool) {
   draw(svg, chart, history, points());
 }
 
+/** Fills one of the tables of texts. */
+function table(id, items) {
+  const { key, cells, none } = TABLES[id];
+  const heads = [...$(id).tHead.rows[0].cells];
+  const body = $(id).tBodies[0];
+  if (items.length === 0) {
+    const make = () => element("tr", {}, element("td", { colspan: heads.length, class: "empty" }, none));
+    return children(body, [none], () => "none", make, () => {});
+  }
+  const make = () => element("tr", {}, ...heads.map((head) => element("td", { class: head.className })));
+  const fill = (row, item) => cells(item).forEach((cell, i) => text(row.cells[i], cell));
+  children(body, items, (item, i) => `row ${key(item, i)}`, make, fill);
+}
+
 function factsOf({ mode, size, configured_size, reserve_size, servers, clients, queue, now, connections }) {
   const idle = clients.connected - clients.working - clients.waiting;
+  const configured = configured_size === size ? "" : ` (configured: ${configured_size})`;
   const of = (quantiles) => `${seconds(quantiles.p50_s)} / ${seconds(quantiles.p99_s)}`;
+  const upstream = connections && `${connections.used} of ${connections.max} in use, ${connections.reserved} reserved`;
   const states = Object.entries(servers).filter(([, n]) => n > 0).map(([state, n]) => `${n} ${words(state)}`);
   return [
-    ["Size", `${size}${configured_size === size ? "" : ` (configured: ${configured_size})`}, ${reserve_size} in reserve, ${mode} mode`],
+    ["Size", `${size}${configured}, ${reserve_size} in reserve, ${mode} mode`],
     ["Servers", states.join(", ") || "none"],
     ["Clients", `${number(clients.connected)}: ${clients.working} work, ${clients.waiting} wait, ${number(idle)} rest`],
     ["Oldest in the queue", `${seconds(queue.oldest_wait_s)} (limit ${seconds(queue.timeout_s)})`],
@@ -314,16 +283,11 @@ function factsOf({ mode, size, configured_size, reserve_size, servers, clients, 
     ["Queries", `${number(now.queries_per_s)}/s; p50 / p99 ${of(now.query)}`],
     ["Transactions p50 / p99", of(now.transaction)],
     ["Traffic", `${bytes(now.to_server_bytes_per_s)}/s to servers, ${bytes(now.to_client_bytes_per_s)}/s to clients`],
-    ["PostgreSQL's connections", connections ? `${connections.used} of ${connections.max} in use, ${connections.reserved} reserved` : "not known"],
+    ["PostgreSQL's connections", upstream ?? "not known"],
   ];
 }
 
-function showEvents(events) {
-  const pool = (event) => (event.database === null ? "" : `${event.database} / ${event.user}`);
-  table("events", events.toReversed(), (event) => `${event.number}`, (event) => [moment(event.at), words(event.kind), pool(event), event.text], "Nothing has happened.");
-}
-
-// ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── Asking ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 let timer = null;
 let asking = false;
@@ -347,7 +311,8 @@ async function turn() {
 }
 
 async function ask(since = status?.history.next ?? 0) {
-  const answer = await fetch(`status.json?since=${since}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE_MS) });
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const answer = await fetch(`status.json?since=${since}`, { cache: "no-store", signal });
   if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
   const fresh = await answer.json();
   const last = status?.process;
