@@ -72,6 +72,14 @@ need_drivers() {
     ln -sfn "$cache/apps" target/apps
 }
 
+# What tests/page.rs runs: a browser, with a font to draw with, and a judge of pages. As above.
+need_browser() {
+    have chromium || have chromium-browser || have google-chrome || apt_install chromium fonts-dejavu-core
+    need_node_packages tests/page/package.json "$cache/page/node"
+    mkdir -p target
+    ln -sfn "$cache/page" target/page
+}
+
 # need_python_packages REQUIREMENTS FOLDER: an environment with them.
 need_python_packages() {
     if cmp -s "$1" "$2/requirements.txt"; then return; fi

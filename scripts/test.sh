@@ -7,5 +7,6 @@ need_rust
 need_postgres
 need_psql_and_pgbench
 need_drivers
+need_browser
 say "Running the tests"
 exec cargo test --locked --workspace "$@"

@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods)] // the pure rooms deny them
 
+#[cfg(test)]
+extern crate self as pgweir; // samples are shared with `tests/`
+
 // Ground: bytes and words. No socket, clock, task or environment.
 pub mod meter;
 pub mod sql;

@@ -77,7 +77,7 @@ fn help_and_version() {
     ] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
-    for word in ["check", "demo", "import", "healthcheck", "completions", "man"] {
+    for word in ["check", "demo", "import", "healthcheck", "top", "completions", "man"] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
 }

@@ -89,6 +89,24 @@ fn the_routes_answer() {
 }
 
 #[test]
+fn the_page_may_do_no_more_than_it_does() {
+    let (status, head, body) = ask(&server(), "GET", "/");
+    assert_eq!(status, 200);
+    assert!(body.starts_with("<!doctype html>"), "{body}");
+    assert_eq!(head.matches("content-type: ").count(), 1, "{head}");
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "x-frame-options: deny",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
+}
+
+#[test]
 fn pinned_clients_are_listed_the_longest_first() {
     let (status, head, body) = ask(&server(), "GET", "/pins.json");
     assert_eq!(status, 200);
