@@ -14,7 +14,6 @@ const WORK: Duration = Duration::from_millis(20);
 const ABSENT: &[&str] = &[
     "pgweir_pool_pins_total",
     "pgweir_pool_pin_seconds_total",
-    "pgweir_errors_total",
     "pgweir_pool_server_errors_total",
     "pgweir_pool_server_connect_failures_total",
 ];
