@@ -80,6 +80,20 @@ need_browser() {
     ln -sfn "$cache/page" target/page
 }
 
+# What tests/deploy.rs runs. The package is unpacked, not installed: it would start a server that nobody has asked for.
+need_prometheus() {
+    if have prometheus && have promtool; then return; fi
+    if [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
+        have apt-get || die "please install: prometheus"
+        say "Unpacking prometheus into $cache/prometheus"
+        as_root apt-get update -qq >&2
+        mkdir -p "$cache/prometheus"
+        (cd "$cache/prometheus" && apt-get download -qq prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
+    fi
+    mkdir -p target
+    ln -sfn "$cache/prometheus" target/prometheus
+}
+
 # need_python_packages REQUIREMENTS FOLDER: an environment with them.
 need_python_packages() {
     if cmp -s "$1" "$2/requirements.txt"; then return; fi
