@@ -15,5 +15,7 @@ mod lookups;
 mod means;
 #[path = "auth/people.rs"]
 mod people;
+#[path = "auth/storm.rs"]
+mod storm;
 #[path = "auth/timing.rs"]
 mod timing;

@@ -9,6 +9,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 pub mod answers;
+pub mod failures;
 pub mod keyring;
 pub mod login;
 pub mod lookup;
@@ -18,4 +19,5 @@ pub mod respond;
 pub mod roster;
 pub mod scram;
 pub mod secret;
+pub mod source;
 pub mod users;
