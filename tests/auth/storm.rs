@@ -88,7 +88,10 @@ fn f113_one_address_leaves_room_for_others() {
     let waiting: Vec<_> = (0..3).map(|_| Client::silent(house.address())).collect();
     house.metric_becomes("pgweir_logins_in_flight", 3);
     let told = house.refusal(&[]);
-    assert!(told.starts_with("Error FATAL | 53300 | pgweir: 3 clients are logging in from this address"), "{told}");
+    assert!(
+        told.starts_with("Error FATAL | 53300 | pgweir: 3 clients are logging in from this address"),
+        "{told}"
+    );
     let place = house.place();
     let mut other = client_from(&house, source(0));
     other.tell(&pgweir_testkit::frontend::startup(&[("user", ROLE), ("database", &house.database)]));
