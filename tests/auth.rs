@@ -15,5 +15,9 @@ mod lookups;
 mod means;
 #[path = "auth/people.rs"]
 mod people;
+#[path = "auth/secrets.rs"]
+mod secrets;
+#[path = "auth/storm.rs"]
+mod storm;
 #[path = "auth/timing.rs"]
 mod timing;

@@ -18,7 +18,7 @@ use pgweir::auth::roster::Roster;
 use pgweir::auth::secret::Secret;
 use pgweir::auth::users::{Method, Users};
 use pgweir::client::admission::Admission;
-use pgweir::client::login::{Arrival, Rules, receive, refuse, welcome};
+use pgweir::client::login::{Arrival, HeldBack, Rules, receive, refuse, welcome};
 use pgweir::net::dial::Dialer;
 use pgweir::net::listen::{Address, Listener};
 use pgweir::net::options::TcpOptions;
@@ -310,6 +310,7 @@ async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
         timeout,
         tls: None,
         counters: Arc::default(),
+        held_back: HeldBack::default(),
     };
     let rules = Arc::new(rules);
     let address = Address::Tcp { host: "127.0.0.1".into(), port: 0 };

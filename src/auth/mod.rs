@@ -10,6 +10,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::unwrap_used, clippy::arithmetic_side_effects))]
 
 pub mod answers;
+pub mod failures;
 pub mod hba;
 pub mod keyring;
 pub mod login;
@@ -21,4 +22,5 @@ pub mod respond;
 pub mod roster;
 pub mod scram;
 pub mod secret;
+pub mod source;
 pub mod users;

@@ -4,11 +4,9 @@
 //! something sent later; and grows its buffers with what arrives, not with what is claimed.
 
 use std::io;
-use std::sync::Arc;
 
 use bytes::BufMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use zeroize::Zeroizing;
 
 use crate::net::stream::Stream;
@@ -16,31 +14,8 @@ use crate::wire::authentication::{AnswerHead, answer_head};
 use crate::wire::fault::Fault;
 use crate::wire::startup::{self, Asked, CancelKey, HEAD_LEN, Head, Request, Startup};
 
-/// How much a buffer grows at once, in bytes; most packets fit.
+/// What a buffer begins with, in bytes; most packets fit.
 const STEP: usize = 1_024;
-
-/// Bounds the connections that have not logged in yet.
-#[derive(Debug)]
-pub struct Entrance {
-    slots: Arc<Semaphore>,
-    limit: u32,
-}
-
-impl Entrance {
-    /// Lets in at most `max_logins` at once.
-    pub fn new(max_logins: u32) -> Self {
-        Self { slots: Arc::new(Semaphore::new(max_logins as usize)), limit: max_logins }
-    }
-
-    /// A place for one login, to be held until it is over.
-    ///
-    /// # Errors
-    /// [`Fault::TooManyLogins`].
-    pub fn enter(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned();
-        slot.map_err(|_| Fault::TooManyLogins { limit: self.limit })
-    }
-}
 
 /// Why a client doesn't get further.
 #[derive(Debug, PartialEq, Eq)]
@@ -151,11 +126,21 @@ pub(super) async fn answer(stream: &mut Stream, limit: usize) -> Result<Zeroizin
 async fn read_body(stream: &mut Stream, length: usize) -> Result<Zeroizing<Vec<u8>>, Stop> {
     let mut body = Zeroizing::new(Vec::new());
     while body.len() < length {
+        if body.len() == body.capacity() {
+            body = grown(&body, length);
+        }
         let missing = length - body.len();
-        body.reserve(missing.min(STEP));
         if stream.read_buf(&mut (&mut *body).limit(missing)).await? == 0 {
             return Err(Stop::Gone);
         }
     }
     Ok(body)
+}
+
+/// A copy with room for as much again, up to `length` in all. A `Vec` that grows by itself would leave what it held behind,
+/// and that may be a password.
+fn grown(body: &[u8], length: usize) -> Zeroizing<Vec<u8>> {
+    let mut larger = Zeroizing::new(Vec::with_capacity(length.min(body.len().max(STEP / 2) * 2)));
+    larger.extend_from_slice(body);
+    larger
 }

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::accept::Entrance;
 use super::card::Registry;
 use super::deadline::Deadlines;
+use super::entrance::Entrance;
 use super::limits::ClientLimits;
 use super::login::Rules;
 use crate::auth::users::Users;

@@ -82,7 +82,7 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
         login.end(outcome, Instant::now());
         Closed::Login
     };
-    let slot = match house.entrance.enter() {
+    let slot = match house.entrance.enter(stream.peer().into()) {
         Ok(slot) => slot,
         Err(fault) => {
             login::turn_away(stream, Vec::new(), &fault).await;

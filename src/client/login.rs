@@ -6,12 +6,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::accept::{self, Hello, Stop, Wish};
 use super::admission::Admission;
+use crate::auth::failures::Failures;
 use crate::auth::keyring::Keyring;
 use crate::auth::login::{Authenticated, Turn};
 use crate::auth::lookup::Answer;
@@ -51,6 +53,17 @@ pub struct Rules {
     /// `None`: no TLS.
     pub tls: Option<Arc<Inbound>>,
     pub counters: Arc<Counters>,
+    pub held_back: HeldBack,
+}
+
+/// The failed logins of all sources; `None`: they are always answered at once.
+#[derive(Debug, Default)]
+pub struct HeldBack(Option<Mutex<Failures>>);
+
+impl HeldBack {
+    pub fn new(per_second: Option<u32>) -> Self {
+        Self(per_second.map(|per_second| Mutex::new(Failures::new(per_second))))
+    }
 }
 
 /// What became of a connection.
@@ -81,6 +94,18 @@ impl Rules {
         match self.lookups.of(database).filter(|_| self.roster.needs_lookup(user, method)) {
             Some(window) => window.find(user, database).await.map(Some).map_err(|_| Fault::UsersUnknown),
             None => Ok(None),
+        }
+    }
+
+    /// Lets the answer to a failed login wait, if too many of its source have failed. The login keeps its place meanwhile, even
+    /// if the client doesn't wait: otherwise it could guess again at once.
+    async fn hold_back(&self, peer: Peer, deadline: Instant) {
+        let Some(failures) = &self.held_back.0 else { return };
+        let now = Instant::now();
+        let wait = failures.lock().failed(peer.into(), now.into_std());
+        if !wait.is_zero() {
+            self.counters.logins_held_back.inc();
+            sleep_until(deadline.min(now + wait)).await;
         }
     }
 
@@ -144,6 +169,9 @@ async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<He
         (Ok(Outcome::Tls(hello)), Stream::Tcp(socket)) => Ok(Heard::Tls(socket, hello)),
         (Ok(Outcome::Tls(_)) | Err(Stop::Gone), _) => Ok(Heard::Arrived(Arrival::Closed)),
         (Err(Stop::Fault(fault)), stream) => {
+            if matches!(fault, Fault::LoginFailed { .. }) {
+                rules.hold_back(stream.peer(), deadline).await;
+            }
             turn_away(stream, caller.owed, &fault).await;
             Err(fault)
         }

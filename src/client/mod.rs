@@ -10,6 +10,7 @@ pub mod card;
 mod clock;
 pub mod deadline;
 mod duplex;
+pub mod entrance;
 mod farewell;
 mod half_open;
 pub mod house;

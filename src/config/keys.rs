@@ -82,6 +82,10 @@ rows! {
         "limits.max_clients" => client_limits.max_clients: MANY;
         /// Connections that have not logged in yet.
         "limits.max_logins" => client_limits.max_logins: MANY;
+        /// Those from one address (IPv6: one /64; all Unix sockets are one); not set: three quarters of max_logins.
+        "limits.max_logins_per_source" => client_limits.max_logins_per_source: Maybe(MANY);
+        /// Failed logins a second from one address; answers to more are held back, 5 s at most. Logins that succeed never wait.
+        "limits.failed_logins_per_source" => client_limits.failed_logins_per_source: OrOff(MANY);
         /// Servers over all pools.
         "limits.max_servers" => totals.servers: OrOff(MANY);
         /// Servers over the pools of one database.

@@ -30,6 +30,8 @@ pub mod value;
 
 use std::path::{Path, PathBuf};
 
+use zeroize::{Zeroize, Zeroizing};
+
 pub use address::{Listen, TcpAddress};
 pub use plan::{Database, Databases, Http, Log, LogFormat, Lookup, Plan};
 pub use report::Report;
@@ -38,7 +40,7 @@ pub use source::environment::Environment;
 
 use layer::{Draft, Setting};
 use report::Problem;
-use source::environment;
+use source::{environment, exposed};
 
 /// Everything that may say something.
 #[derive(Default)]
@@ -81,7 +83,7 @@ struct Read {
     notes: Vec<String>,
 }
 
-fn read(inputs: Inputs) -> Read {
+fn read(mut inputs: Inputs) -> Read {
     let mut problems = Vec::new();
     let mut notes = Vec::new();
     let file = match &inputs.file {
@@ -97,6 +99,7 @@ fn read(inputs: Inputs) -> Read {
     if ![&file, &variables, &inputs.flags].into_iter().flatten().any(says_where) {
         variables.extend(environment::database_url(&inputs.environment));
     }
+    inputs.environment.values_mut().for_each(Zeroize::zeroize);
     Read { draft: Draft::of(vec![file, variables, inputs.flags]), problems, notes }
 }
 
@@ -113,8 +116,12 @@ fn read_file(path: &Path, notes: &mut Vec<String>) -> Found {
         notes.extend(translation.notes());
         return translation.into_settings();
     }
-    match std::fs::read_to_string(path) {
-        Ok(text) => source::toml::read(path, &text),
+    match std::fs::read_to_string(path).map(Zeroizing::new) {
+        Ok(text) => {
+            let found = source::toml::read(path, &text);
+            notes.extend(exposed::note(path).filter(|_| exposed::holds_secret(&found.0)));
+            found
+        }
         Err(error) => {
             let reason = format!("can't read {}: {error}", path.display());
             (Vec::new(), vec![Problem::general(reason)])

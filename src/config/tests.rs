@@ -1,5 +1,7 @@
 //! Sources, precedence, diagnostics.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -249,6 +251,26 @@ fn secrets_stand_in_files_of_their_own() {
     assert!(report.contains("users.bob.password: given twice, by itself and by a file"), "{report}");
     let report = sources().env("PGWEIR_USERS__BOB__PASSWORD_FILE", "/nowhere").url(URL).report();
     assert!(report.starts_with("error: PGWEIR_USERS__BOB__PASSWORD_FILE: can't read /nowhere: "), "{report}");
+}
+
+#[test]
+fn a_file_of_passwords_that_everybody_can_read_is_noted() {
+    let noted = |toml: &str, mode| {
+        let sources = sources().toml(toml).file("bob", "b").url(URL);
+        let file = sources.inputs.file.clone().unwrap();
+        std::fs::set_permissions(file.with_file_name("pgweir.toml"), Permissions::from_mode(mode)).unwrap();
+        sources.plan().warnings.iter().any(|warning| warning.contains("pgweir.toml holds passwords"))
+    };
+    for toml in [
+        "users.bob.password = 'b'",
+        "databases.a.url = 'postgres://u:p@h/a'",
+        "auth.user = 'a'\nauth.password = 'b'",
+    ] {
+        assert!(noted(toml, 0o644) && !noted(toml, 0o640), "{toml}");
+    }
+    for toml in ["users.bob.password_file = 'bob'", "databases.a.url = 'postgres://u@h/a'", "pool.size = 3"] {
+        assert!(!noted(toml, 0o644), "{toml}");
+    }
 }
 
 #[test]

@@ -6,14 +6,15 @@
 use std::path::PathBuf;
 
 use thiserror::Error;
+use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::auth::secret::Secret;
 
 use super::nearest;
 use super::source::url::Url;
 
-/// A value as it was typed; it may be a secret, so it has no `Debug`.
-#[derive(Clone, PartialEq, Eq)]
+/// A value as it was typed; it may be a secret, so it has no `Debug` and is wiped.
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub enum Raw {
     /// From a source without types: an environment variable, a flag, an ini file, a secret's file.
     Untyped(String),

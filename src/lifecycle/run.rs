@@ -18,12 +18,12 @@ use super::signals::Signals;
 use super::{pulse, rules, vacate};
 use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
-use crate::client::accept::Entrance;
 use crate::client::admission::Admission;
 use crate::client::card::{self, Registry};
+use crate::client::entrance::Entrance;
 use crate::client::house::{Catalogs, Database, Databases, House};
 use crate::client::life;
-use crate::client::login::Rules;
+use crate::client::login::{HeldBack, Rules};
 use crate::config::auth::AuthError;
 use crate::config::{self, Listen, Plan};
 use crate::meter::counters::Counters;
@@ -162,10 +162,11 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         timeout: plan.deadlines.login,
         tls: certificates.inbound.clone(),
         counters: counters.clone(),
+        held_back: HeldBack::new(plan.client_limits.failed_logins_per_source),
     };
     let readiness = strings.readiness.clone();
     Ok(House {
-        entrance: Entrance::new(plan.client_limits.max_logins),
+        entrance: Entrance::new(&plan.client_limits),
         rules,
         registry: Registry::default(),
         databases: databases(plan, certificates),

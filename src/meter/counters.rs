@@ -134,7 +134,8 @@ impl From<&Fault> for Closed {
             | Fault::UnknownDatabase(_)
             | Fault::LoginTimeout(_)
             | Fault::TooManyClients { .. }
-            | Fault::TooManyLogins { .. } => Self::Login,
+            | Fault::TooManyLogins { .. }
+            | Fault::TooManyLoginsHere { .. } => Self::Login,
             Fault::QueueTimeout { .. }
             | Fault::QueryTimeout(_)
             | Fault::TransactionTimeout(_)
@@ -170,6 +171,8 @@ pub struct Counters {
     pub logins: Tally,
     pub logins_in_flight: Gauge,
     pub login_duration: Histogram,
+    /// Failed logins whose answer waits, or waited.
+    pub logins_held_back: Counter,
     pub(super) errors: Tally,
     pub(super) server_errors: Tally,
     /// Questions to databases about users that aren't configured.
@@ -215,6 +218,7 @@ impl Default for Counters {
             logins: Tally::new(LoginOutcome::LABELS),
             logins_in_flight: Gauge::default(),
             login_duration: Histogram::new(LOGIN_BOUNDS_US),
+            logins_held_back: Counter::default(),
             errors: Tally::new(OWN_CODES),
             server_errors: Tally::new(SERVER_CLASSES),
             user_lookups: Tally::new(LookupOutcome::LABELS),

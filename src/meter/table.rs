@@ -34,6 +34,11 @@ pub static COUNTERS: &[Family<Counters>] = &[
         |c| c.login_duration.read(),
     ),
     Family::counter(
+        "pgweir_failed_logins_held_back_total",
+        "Failed logins whose answer was held back, since too many of their source had failed.",
+        One(|c| Count(c.logins_held_back.get())),
+    ),
+    Family::counter(
         "pgweir_errors_total",
         "Errors that pgweir itself told clients, by SQLSTATE.",
         By("sqlstate", |c| c.errors.read()),

@@ -60,6 +60,8 @@ pub enum Fault {
     TooManyClients { limit: u32 },
     #[error("pgweir: {limit} clients are logging in already")]
     TooManyLogins { limit: u32 },
+    #[error("pgweir: {limit} clients are logging in from this address already")]
+    TooManyLoginsHere { limit: u32 },
     #[error("pgweir: pool {pool}: all {size} servers are busy and {limit} clients wait already")]
     QueueFull { pool: String, size: u32, limit: u32 },
     #[error("pgweir: pool {pool}: no server became free within {} s", .waited.as_secs_f32())]
@@ -129,9 +131,10 @@ impl Fault {
             | Self::NotThisUser { .. } => SqlState::INVALID_AUTHORIZATION,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,
             Self::LoginTimeout(_) => SqlState::PROTOCOL_VIOLATION,
-            Self::TooManyClients { .. } | Self::TooManyLogins { .. } | Self::QueueFull { .. } => {
-                SqlState::TOO_MANY_CONNECTIONS
-            }
+            Self::TooManyClients { .. }
+            | Self::TooManyLogins { .. }
+            | Self::TooManyLoginsHere { .. }
+            | Self::QueueFull { .. } => SqlState::TOO_MANY_CONNECTIONS,
             Self::QueueTimeout { .. } | Self::ServerUnreachable { .. } | Self::UsersUnknown => {
                 SqlState::CANNOT_CONNECT_NOW
             }
@@ -178,6 +181,7 @@ impl Fault {
             | Self::LoginTimeout(_)
             | Self::TooManyClients { .. }
             | Self::TooManyLogins { .. }
+            | Self::TooManyLoginsHere { .. }
             | Self::TransactionTimeout(_)
             | Self::IdleInTransaction(_)
             | Self::IdleClient(_)
@@ -198,6 +202,9 @@ impl Fault {
         Some(match self {
             Self::TooManyClients { .. } => "Raise limits.max_clients, or close idle connections.",
             Self::TooManyLogins { .. } => "Try again in a moment; limits.max_logins bounds logins in flight.",
+            Self::TooManyLoginsHere { .. } => {
+                "Try again in a moment; limits.max_logins_per_source bounds logins in flight."
+            }
             Self::QueueFull { .. } => "Raise pool.size or pool.queue_limit, or shorten transactions.",
             Self::QueueTimeout { .. } => "Raise pool.size or pool.queue_timeout, or shorten transactions.",
             Self::ServerUnreachable { .. } => "Check that PostgreSQL runs and accepts connections.",

@@ -58,7 +58,21 @@ pub fn refusal(house: &House, user: &str, password: &str) -> String {
 
 /// What is said to a client that does SCRAM with a proof of nothing: the messages without what is random, and the error.
 pub fn wrong_login(house: &House, user: &str) -> Vec<String> {
-    let mut client = Client::silent(house.address());
+    wrong_login_over(Client::silent(house.address()), house, user)
+}
+
+pub fn wrong_login_over(mut client: Client, house: &House, user: &str) -> Vec<String> {
+    let mut told = guess(&mut client, house, user);
+    told.extend(client.until_closed().iter().map(|message| message.line().replace(user, "USER")));
+    told
+}
+
+/// The same by a client that goes when it has sent its proof.
+pub fn abandoned_login(mut client: Client, house: &House, user: &str) {
+    guess(&mut client, house, user);
+}
+
+fn guess(client: &mut Client, house: &House, user: &str) -> Vec<String> {
     client.tell(&startup(&[("user", user), ("database", &house.database)]));
     let offer = client.hear(b'R');
     let first = b"n,,n=,r=abcdefghijklmnopqrstuvwx";
@@ -71,7 +85,6 @@ pub fn wrong_login(house: &House, user: &str) -> Vec<String> {
     let shape = |message: &Message| format!("{:?} {} bytes", char::from(message.tag), message.body.len());
     let mut told: Vec<_> = offer.iter().chain(&challenge).map(shape).collect();
     told.push(text.rsplit(',').next().expect("iterations").to_owned());
-    told.extend(client.until_closed().iter().map(|message| message.line().replace(user, "USER")));
     told
 }
 

@@ -20,7 +20,7 @@ fn bound() -> f64 {
 #[test]
 #[ignore = "a figure for docs/security.md, not a test: it takes minutes, and asserts nothing"]
 fn f114_by_the_clock() {
-    let house = house(2, "");
+    let house = house(2, "limits.failed_logins_per_source = 'off'");
     let known = new_user(&house, "login password 'secret'");
     let kinds = [
         ("known", known.clone()),

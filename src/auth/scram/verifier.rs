@@ -3,6 +3,7 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
+use zeroize::ZeroizeOnDrop;
 
 use super::keys::{Key, Keys};
 use super::{MAX_SALT, decode, decode_key, encode};
@@ -14,9 +15,11 @@ pub struct Salting {
     pub iterations: u32,
 }
 
-/// A SCRAM-SHA-256 verifier, as in `pg_authid.rolpassword`.
-#[derive(Clone, PartialEq, Eq)]
+/// A SCRAM-SHA-256 verifier, as in `pg_authid.rolpassword`. Wiped when dropped: passwords can be guessed by it, and whoever
+/// has it can pass for the server.
+#[derive(Clone, PartialEq, Eq, ZeroizeOnDrop)]
 pub struct Verifier {
+    #[zeroize(skip)]
     pub salting: Salting,
     pub stored_key: Key,
     pub server_key: Key,

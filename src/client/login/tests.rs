@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
-use super::super::accept::Entrance;
 use super::*;
 use crate::auth::hba::{Allowed, Hba};
 use crate::auth::secret::Secret;
@@ -27,6 +26,7 @@ fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
         timeout,
         tls: None,
         counters: Arc::default(),
+        held_back: HeldBack::default(),
     })
 }
 
@@ -244,15 +244,6 @@ async fn a_client_that_leaves_hears_nothing() {
     drop(ours);
     let arrival = receive(theirs.into(), &rules(Method::Trust, LONG)).await;
     assert!(matches!(arrival, Ok(Arrival::Closed)));
-}
-
-#[test]
-fn f113_logins_under_way_are_bounded() {
-    let entrance = Entrance::new(2);
-    let [first, _second] = [entrance.enter(), entrance.enter()];
-    assert_eq!(entrance.enter().unwrap_err(), Fault::TooManyLogins { limit: 2 });
-    drop(first);
-    assert!(entrance.enter().is_ok());
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! PgBouncer's files.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,7 +25,13 @@ impl Files {
     }
 
     fn with(self, name: &str, text: &str) -> Self {
-        std::fs::write(self.0.path().join(name), text).unwrap();
+        self.with_mode(name, text, 0o600)
+    }
+
+    fn with_mode(self, name: &str, text: &str, mode: u32) -> Self {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
         self
     }
 
@@ -69,6 +76,15 @@ server_idle_timeout = 0
 server_reset_query = DISCARD ALL
 default_pool_siz = 3
 ";
+
+#[test]
+fn passwords_that_everybody_can_read_are_noted() {
+    let noted = |mode| {
+        let plan = Files::of(TYPICAL).with_mode("userlist.txt", USERS, mode).plan();
+        plan.warnings.iter().any(|warning| warning.contains("userlist.txt holds passwords, and everybody"))
+    };
+    assert!(noted(0o604) && noted(0o644) && !noted(0o640) && !noted(0o600));
+}
 
 #[test]
 fn a_typical_file_runs() {

@@ -3,11 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::config::keys::{Key, PARAMETERS, Scope};
 use crate::config::layer::{Draft, Setting};
 use crate::config::nearest::nearest;
 use crate::config::origin::Origin;
 use crate::config::report::Problem;
+use crate::config::source::exposed;
 use crate::config::value::Raw;
 
 use super::connection_string;
@@ -251,7 +254,7 @@ impl Translation {
 
     fn auth_file(&mut self, value: &str, origin: &Origin, path: &Path) {
         let file = beside(path, value);
-        let text = match std::fs::read_to_string(&file) {
+        let text = match std::fs::read_to_string(&file).map(Zeroizing::new) {
             Ok(text) => text,
             Err(error) => {
                 return self.refuse(origin, "auth_file", format!("can't read {}: {error}", file.display()));
@@ -260,6 +263,7 @@ impl Translation {
         let (users, broken) = userlist::parse(&text);
         let note =
             broken.map(|line| format!("line {line} can't be read; the users from there on are left out"));
+        let note = note.or_else(|| exposed::note(&file));
         let (with, without): (Vec<_>, Vec<_>) =
             users.into_iter().partition(|(_, password)| !password.is_empty());
         let password = |(user, password)| (Key::new(Scope::User(user), "password"), Raw::String(password));

@@ -2,6 +2,7 @@
 //! and interprets no value.
 
 pub mod environment;
+pub(in crate::config) mod exposed;
 pub mod secret_file;
 pub mod toml;
 pub mod url;

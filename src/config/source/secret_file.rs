@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use zeroize::Zeroizing;
+
 use crate::config::keys::Key;
 use crate::config::value::Raw;
 
@@ -24,7 +26,7 @@ pub(in crate::config) fn read(base: &Path, path: &Raw) -> Result<Raw, String> {
     if metadata.len() > MAX_SIZE {
         return Err(failed(format!("it has more than {MAX_SIZE} bytes")));
     }
-    let text = std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?;
+    let text = Zeroizing::new(std::fs::read_to_string(&path).map_err(|error| failed(error.to_string()))?);
     let text = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
     Ok(Raw::Untyped(text.to_owned()))
 }
