@@ -92,7 +92,7 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
     let arrival = login::receive(stream, &house.rules).await;
     match arrival {
         Ok(Arrival::Session(guest)) => {
-            let admitted = admit(*guest, house).await;
+            let admitted = Box::pin(admit(*guest, house)).await;
             drop(slot);
             match admitted {
                 Ok(ready) => {

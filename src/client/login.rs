@@ -130,8 +130,9 @@ pub async fn receive(stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
     let deadline = Instant::now() + rules.timeout;
     match talk(Caller { stream, owed: Vec::new(), end_point: None, subject: None }, rules, deadline).await? {
         Heard::Arrived(arrival) => Ok(arrival),
-        Heard::Tls(socket, hello) => match shake_hands(socket, hello, rules, deadline).await {
-            Some(caller) => match talk(caller, rules, deadline).await? {
+        // What comes later is boxed: a connection that says nothing yet has no room for it.
+        Heard::Tls(socket, hello) => match Box::pin(shake_hands(socket, hello, rules, deadline)).await {
+            Some(caller) => match Box::pin(talk(caller, rules, deadline)).await? {
                 Heard::Arrived(arrival) => Ok(arrival),
                 // There is no TLS inside of TLS.
                 Heard::Tls(..) => Ok(Arrival::Closed),
@@ -172,7 +173,7 @@ async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<He
             if matches!(fault, Fault::LoginFailed { .. }) {
                 rules.hold_back(stream.peer(), deadline).await;
             }
-            turn_away(stream, caller.owed, &fault).await;
+            Box::pin(turn_away(stream, caller.owed, &fault)).await;
             Err(fault)
         }
     }
@@ -233,7 +234,8 @@ async fn outcome(caller: &mut Caller, rules: &Rules) -> Result<Outcome, Stop> {
         startup::write_negotiation(owed, startup.minor, negotiation);
     }
     let method = rules.admission.method(stream, subject.as_ref(), &startup).await?;
-    let admitted = authenticate(stream, owed, &startup, method, end_point.as_deref(), rules).await?;
+    let admitted =
+        Box::pin(authenticate(stream, owed, &startup, method, end_point.as_deref(), rules)).await?;
     Ok(Outcome::LoggedIn(startup, admitted))
 }
 

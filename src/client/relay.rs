@@ -112,7 +112,8 @@ impl Client {
 
     /// A server that is as the client left its last one.
     async fn own_server(&mut self) -> Result<Result<Lease, Fault>, End> {
-        let mut refused = None;
+        // Not the fault itself: that would be room in the future of every client.
+        let mut was_refused = false;
         for _ in 0..SERVERS_TRIED {
             let mut lease = match self.checkout().await? {
                 Ok(lease) => lease,
@@ -123,7 +124,7 @@ impl Client {
             }
             match self.prepare_boxed(lease).await {
                 Ok(Prepared::Ready(lease)) => return Ok(Ok(lease)),
-                Ok(Prepared::Refused(fault)) if refused.is_none() => refused = Some(fault),
+                Ok(Prepared::Refused(_)) if !was_refused => was_refused = true,
                 Ok(Prepared::Lost) => {}
                 Ok(Prepared::Refused(fault)) | Err(fault) => return Ok(Err(fault)),
             }
