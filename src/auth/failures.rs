@@ -36,7 +36,7 @@ impl Failures {
 
     /// A login of this source failed: how long to hold its answer back.
     pub fn failed(&mut self, source: Source, now: Instant) -> Duration {
-        let most = now.checked_add(SAVED + LONGEST);
+        let most = now.checked_add(SAVED.saturating_add(LONGEST));
         let begins = self.taken_until.get(&source).map_or(now, |until| now.max(*until));
         let ends = begins.checked_add(self.each).min(most).unwrap_or(now);
         self.taken_until.insert(source, ends);
