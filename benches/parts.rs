@@ -12,7 +12,7 @@ use divan::{AllocProfiler, Bencher, black_box, counter::BytesCount};
 
 use pgweir::pool::accounts::Tally;
 use pgweir::pool::core::{Checkout, Core, Order};
-use pgweir::pool::key::{Label, Profiles, Wish};
+use pgweir::pool::key::{Profiles, Wish};
 use pgweir::pool::limits::Ceilings;
 use pgweir::pool::settings::PoolSettings;
 use pgweir::session::client::ClientState;
@@ -190,7 +190,7 @@ fn prepared_query(bencher: Bencher<'_, '_>) {
 fn checkout(bencher: Bencher<'_, '_>) {
     let now = Instant::now();
     let profile = Profiles::default().intern(Default::default(), []);
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let settings = PoolSettings { size: 20, ..PoolSettings::default() };
     let mut core: Core<u32, ()> = Core::new(now, settings, Ceilings::default().seat("d", "u"), 7);
     let mut tickets = Vec::new();

@@ -72,6 +72,28 @@ need_drivers() {
     ln -sfn "$cache/apps" target/apps
 }
 
+# What tests/page.rs runs: a browser, with a font to draw with, and a judge of pages. As above.
+need_browser() {
+    have chromium || have chromium-browser || have google-chrome || apt_install chromium fonts-dejavu-core
+    need_node_packages tests/page/package.json "$cache/page/node"
+    mkdir -p target
+    ln -sfn "$cache/page" target/page
+}
+
+# What tests/deploy.rs runs. The package is unpacked, not installed: it would start a server that nobody has asked for.
+need_prometheus() {
+    if have prometheus && have promtool; then return; fi
+    if [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
+        have apt-get || die "please install: prometheus"
+        say "Unpacking prometheus into $cache/prometheus"
+        as_root apt-get update -qq >&2
+        mkdir -p "$cache/prometheus"
+        (cd "$cache/prometheus" && apt-get download -qq prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
+    fi
+    mkdir -p target
+    ln -sfn "$cache/prometheus" target/prometheus
+}
+
 # need_python_packages REQUIREMENTS FOLDER: an environment with them.
 need_python_packages() {
     if cmp -s "$1" "$2/requirements.txt"; then return; fi

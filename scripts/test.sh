@@ -7,5 +7,7 @@ need_rust
 need_postgres
 need_psql_and_pgbench
 need_drivers
+need_browser
+need_prometheus
 say "Running the tests"
 exec cargo test --locked --workspace "$@"

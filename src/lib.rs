@@ -5,12 +5,16 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods)] // the pure rooms deny them
 
+#[cfg(test)]
+extern crate self as pgweir; // samples are shared with `tests/`
+
 // Ground: bytes and words. No socket, clock, task or environment.
 pub mod meter;
 pub mod sql;
 pub mod wire;
 
 // Core: decisions. Time is a value.
+pub mod advice;
 pub mod auth;
 pub mod catalog;
 pub mod pool;

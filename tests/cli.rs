@@ -77,7 +77,7 @@ fn help_and_version() {
     ] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
-    for word in ["check", "demo", "import", "healthcheck", "completions", "man"] {
+    for word in ["check", "demo", "import", "healthcheck", "top", "completions", "man"] {
         assert!(help.contains(word), "{word} is not in\n{help}");
     }
 }
@@ -179,7 +179,7 @@ fn import_prints_toml_and_complains_on_the_other_channel() {
 
     let (_directory, path) = file("pgbouncer.ini", "[databases]\na = host=h\n[pgbouncer]\nauth_type = hba\n");
     let run = pgweir(&["import", &path], &[]).ends(2);
-    assert_eq!(run.err, format!("{path}:4:1: auth_type: hba is not built yet\n"));
+    assert_eq!(run.err, format!("{path}:4:1: auth_type: hba needs auth_hba_file\n"));
     assert!(run.out.contains("[databases.a]"), "{run:?}");
 }
 

@@ -21,6 +21,13 @@ fn examples() -> Vec<Fault> {
         Fault::LoginFailed { user: "app".to_owned() },
         Fault::UsersUnknown,
         Fault::RefusedByRule("TLS is required"),
+        Fault::NoRule {
+            whom: "host \"10.0.0.1\", user \"app\", database \"shop\", no encryption".to_owned(),
+        },
+        Fault::RejectedByRule {
+            whom: "host \"10.0.0.1\", user \"app\", database \"shop\", SSL encryption".to_owned(),
+        },
+        Fault::NotThisUser { method: "certificate", user: "app".to_owned() },
         Fault::UnknownDatabase("shop".to_owned()),
         Fault::LoginTimeout(seconds(10)),
         Fault::TooManyClients { limit: 10_000 },

@@ -11,11 +11,13 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pgweir::auth::hba::{Allowed, Hba};
 use pgweir::auth::login::Authenticated;
 use pgweir::auth::respond::Refusal;
 use pgweir::auth::roster::Roster;
 use pgweir::auth::secret::Secret;
 use pgweir::auth::users::{Method, Users};
+use pgweir::client::admission::Admission;
 use pgweir::client::login::{Arrival, HeldBack, Rules, receive, refuse, welcome};
 use pgweir::net::dial::Dialer;
 use pgweir::net::listen::{Address, Listener};
@@ -127,7 +129,7 @@ fn unprivileged() -> Option<(u32, u32)> {
 }
 
 fn upstream(hosts: Vec<Host>) -> Upstream {
-    let allowed = AllowedMethods { md5: true, cleartext: true };
+    let allowed = AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() };
     Upstream { hosts, allowed, ..Upstream::default() }
 }
 
@@ -137,6 +139,7 @@ fn target<'a>(upstream: &'a Upstream, user: &'a str, password: Option<&'a Secret
         database: "postgres",
         user,
         password,
+        passfile: None,
         keyring: None,
         profile: &[],
         minor: 0,
@@ -294,10 +297,12 @@ struct FrontDoor {
 async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
     let secrets: HashMap<_, _> =
         secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    let roster = Arc::new(Roster::new(&Users { method, secrets }, [5; 32]).unwrap());
+    let roster = Arc::new(Roster::new(&Users { secrets, ..Users::default() }, [5; 32]).unwrap());
     let deriver = Arc::new(Deriver::new(1));
     let timeout = Duration::from_secs(30);
+    let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
     let rules = Rules {
+        admission,
         roster,
         lookups: Lookups::default(),
         keyring: Arc::default(),

@@ -1,11 +1,12 @@
 //! `docs/metrics.md` against the endpoint, both ways: a metric without a row and a row without a metric fail.
 //! The page is also checked for what Prometheus' text format demands.
+#![allow(clippy::disallowed_methods)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgweir::client::limits::ClientLimits;
 use pgweir::meter::counters::Counters;
@@ -13,24 +14,37 @@ use pgweir::observe::board::Board;
 use pgweir::observe::http::Http;
 use pgweir::observe::process::About;
 use pgweir::observe::readiness::Readiness;
-use pgweir::pool::snapshot::PoolSnapshot;
+use pgweir::observe::watch::{Seen, Watch};
+use pgweir::pool::applications::ApplicationSnapshot;
+use pgweir::pool::snapshot::{PinSnapshot, PoolSnapshot};
+use pgweir::pool::spread::Spread;
 
 /// The body of `/metrics`, with two pools, one of them with a name that needs care.
 fn page() -> String {
     let pool = |user: &str| PoolSnapshot {
         database: "shop".to_owned(),
         user: user.to_owned(),
-        wait_buckets: [1; 19],
-        wait_total: Duration::from_millis(1234),
+        wait: Spread { counts: [1; 19], sum: Duration::from_millis(1234) },
         oldest_wait: Duration::from_micros(250),
-        pins: vec![("advisory_lock", 1)],
-        pins_begun: vec![("advisory_lock", 2)],
+        pins: vec![PinSnapshot { reason: "advisory_lock", now: 1, begun: 2, held: Duration::from_secs(3) }],
+        connect_failures: vec![("28P01".to_owned(), 1)],
+        errors: vec![("57P03".to_owned(), 2)],
+        server_errors: vec![("23".to_owned(), 3)],
+        applications: vec![ApplicationSnapshot { name: "we\"b".into(), clients: 1, ..Default::default() }],
         ..PoolSnapshot::default()
     };
     let pools = [pool("app"), pool("quo\"te\\ new\nline \x1b[31m {x=\"y\"} 1")];
     let counters = Arc::new(Counters::default());
     counters.login_duration.record(Duration::from_millis(3));
+    let (watch, began) =
+        (Watch::new(Instant::now(), Duration::from_secs(60), Arc::default()), Instant::now());
+    for look in 0..2 {
+        let seen = pools.iter().map(|pool| Seen { pool: pool.clone(), upstream: None }).collect();
+        watch.look(began + Duration::from_secs(look), seen, Duration::ZERO);
+    }
     let board = Board {
+        watch: Arc::new(watch),
+        servers: Box::new(Vec::new),
         about: About { started: Duration::from_millis(1_700_000_000_123), limits: ClientLimits::default() },
         counters,
         readiness: Arc::new(Readiness::new(false)),
@@ -181,7 +195,7 @@ fn the_document_and_the_endpoint_say_the_same() {
 fn label_values_are_explained() {
     let document = include_str!("../docs/metrics.md");
     for (name, family) in families(&page()) {
-        for label in ["reason", "outcome", "state", "direction"] {
+        for label in ["reason", "outcome", "state", "direction", "event", "verdict", "kind"] {
             for value in family.samples.iter().filter_map(|sample| sample.label(label)) {
                 assert!(document.contains(&format!("`{value}`")), "{name}: {label} {value}");
             }

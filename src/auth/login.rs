@@ -1,7 +1,7 @@
 //! A client's login: which method, which question now, and whether the answers do.
 //!
 //! ```text
-//!                     ┌─ trust ─────────────────────────────────────────────────────────┐
+//!                     ┌─ trust, cert, peer ─────────────────────────────────────────────┐
 //!  Roster::login ─────┼─ Ask(cleartext) ─ answer ──┬──────────────┬─ Derive ─ derived ──┼─▶ Admitted | Refused
 //!                     ├─ Ask(MD5) ─────── answer ──┤ (a verifier, │                     │
 //!                     └─ Ask(SASL) ────── answer ──┘  no keys yet)└─────────────────────┘
@@ -13,7 +13,7 @@
 use super::keyring::Proven;
 use super::lookup::Answer;
 use super::md5::Md5Hash;
-use super::roster::{Account, Entry, Roster, same};
+use super::roster::{Account, Entry, Password, Roster, same};
 use super::scram::server::{Channel, Proof, Server};
 use super::scram::{Derivation, Keys, ScramError, Seed};
 use super::users::Method;
@@ -62,12 +62,14 @@ pub enum Turn<'r> {
 }
 
 impl Roster {
-    /// Begins the login of `user`, whose name came with the startup packet. `said` is what the database said of them,
-    /// if it was asked ([`Roster::needs_lookup`]). `seed` is random, and new each time. `end_point` is the hash of the
-    /// certificate that the client saw; with it, channel binding is offered.
+    /// Begins the login of `user`, whose name came with the startup packet, by the method that the rules demand
+    /// ([`super::hba`], which has seen to all that is no password). `said` is what the database said of them, if it was
+    /// asked ([`Roster::needs_lookup`]). `seed` is random, and new each time. `end_point` is the hash of the certificate
+    /// that the client saw; with it, channel binding is offered.
     pub fn login<'r>(
         &'r self,
         user: &'r str,
+        method: Method,
         said: Option<Answer>,
         seed: Seed,
         end_point: Option<&'r [u8]>,
@@ -77,11 +79,12 @@ impl Roster {
             request.write(&mut message);
             Turn::Ask { message, question: Question { account, awaits } }
         };
-        let account = match self.method {
-            Method::Trust => return admitted(user, Method::Trust, Vec::new(), None),
-            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user, said),
+        let account = match method {
+            Method::Trust | Method::Cert | Method::Peer => return admitted(user, method, Vec::new(), None),
+            Method::Reject => return refused(user),
+            Method::Cleartext | Method::Md5 | Method::ScramSha256 => self.find(user, method, said),
         };
-        match (self.method, account.entry()) {
+        match (method, account.entry()) {
             (Method::Cleartext, _) => ask(account, Authentication::CleartextPassword, Awaits::Cleartext),
             (Method::Md5, Entry::Plain { .. } | Entry::Md5(_)) => {
                 let [a, b, c, d, ..] = seed;
@@ -137,26 +140,26 @@ impl<'r> Question<'r> {
 
 fn cleartext<'r>(account: Account<'r>, password: &[u8]) -> Turn<'r> {
     match account.entry() {
-        Entry::Plain { password: right, .. } => {
-            let right = same(password, right.expose().as_bytes());
+        Entry::Plain { passwords, .. } => {
+            let right = any(passwords, |right| same(password, right.secret.expose().as_bytes()));
             verdict(&account, right, Method::Cleartext, None)
         }
         Entry::Md5(hash) => {
             let right = hash.matches(&Md5Hash::new(password, account.user));
             verdict(&account, right, Method::Cleartext, Some(Proven::Md5(hash.clone())))
         }
-        Entry::Scram(verifier) => Turn::Derive {
-            derivation: Derivation::new(password, verifier.salting.clone()),
-            pending: Pending { account, proof: None },
-        },
+        Entry::Scram(verifier) => {
+            let derivation = Derivation::new(password, verifier.salting.clone());
+            Turn::Derive { derivation, pending: Pending { account, proof: None } }
+        }
     }
 }
 
 fn md5<'r>(account: Account<'r>, salt: [u8; 4], answer: &[u8]) -> Turn<'r> {
     let (right, proven) = match account.entry() {
-        Entry::Plain { password, .. } => {
-            let hash = Md5Hash::new(password.expose().as_bytes(), account.user);
-            (hash.accepts(salt, answer), None)
+        Entry::Plain { passwords, .. } => {
+            let hash = |password: &Password| Md5Hash::new(password.secret.expose().as_bytes(), account.user);
+            (any(passwords, |password| hash(password).accepts(salt, answer)), None)
         }
         Entry::Md5(hash) => (hash.accepts(salt, answer), Some(Proven::Md5(hash.clone()))),
         Entry::Scram(_) => (false, None),
@@ -191,20 +194,21 @@ fn sasl_initial<'r>(
 }
 
 fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
-    let verifier = match account.entry() {
-        Entry::Scram(verifier) => verifier,
-        Entry::Plain { password, salting, verifier } => match verifier.get() {
-            Some(verifier) => verifier,
-            None => {
-                return Turn::Derive {
-                    derivation: Derivation::new(password.expose().as_bytes(), salting.clone()),
-                    pending: Pending { account, proof: Some(proof) },
-                };
-            }
-        },
-        Entry::Md5(_) => return refused(account.user),
+    let underived = account.entry().underived().next();
+    if let Some(derivation) = underived {
+        let pending = Pending { account, proof: Some((proof, derivation.clone())) };
+        return Turn::Derive { derivation, pending };
+    }
+    let verified = match account.entry() {
+        Entry::Scram(verifier) => proof.verify(verifier),
+        // None is left out, so that it can't be told which of them was right.
+        Entry::Plain { passwords, .. } => {
+            let verifiers = passwords.iter().filter_map(Password::verifier);
+            verifiers.map(|verifier| proof.verify(verifier)).fold(None, Option::or)
+        }
+        Entry::Md5(_) => None,
     };
-    match proof.verify(verifier) {
+    match verified {
         Some(verified) if account.is_real() => {
             let mut message = Vec::new();
             Authentication::SaslFinal(verified.server_final.as_bytes()).write(&mut message);
@@ -224,17 +228,17 @@ fn sasl_response(account: Account<'_>, proof: Proof) -> Turn<'_> {
 /// A login that waits for keys.
 pub struct Pending<'r> {
     account: Account<'r>,
-    /// The client's proof, to be checked with the keys of our password; without one, the keys are those of the
-    /// password that the client sent.
-    proof: Option<Proof>,
+    /// The client's proof, to be checked with the keys of our password, and what these are derived by; without it,
+    /// the keys are those of the password that the client sent.
+    proof: Option<(Proof, Derivation)>,
 }
 
 impl<'r> Pending<'r> {
     pub fn derived(self, keys: &Keys) -> Turn<'r> {
         let Self { account, proof } = self;
         match (proof, account.entry()) {
-            (Some(proof), entry) => {
-                entry.derived(keys);
+            (Some((proof, derivation)), entry) => {
+                entry.derived(&derivation, keys);
                 sasl_response(account, proof)
             }
             (None, Entry::Scram(verifier)) => {
@@ -244,6 +248,11 @@ impl<'r> Pending<'r> {
             (None, Entry::Plain { .. } | Entry::Md5(_)) => refused(account.user),
         }
     }
+}
+
+/// Looks at all of them, so that it can't be told which one was right.
+fn any(passwords: &[Password], is_right: impl Fn(&Password) -> bool) -> bool {
+    passwords.iter().fold(false, |right, password| is_right(password) | right)
 }
 
 fn verdict<'r>(account: &Account<'r>, right: bool, method: Method, proven: Option<Proven>) -> Turn<'r> {

@@ -20,13 +20,28 @@ pub struct Account<'a> {
     pub password: Option<&'a Secret>,
     /// Without a password, what the user themselves has proved may do ([`super::keyring`]).
     pub keyring: Option<&'a Keyring>,
-    /// Whether the server may ask for an MD5 response.
-    pub md5: bool,
-    /// Whether the server may ask for the password itself.
-    pub cleartext: bool,
+    pub allowed: AllowedMethods,
     pub channel_binding: ChannelBinding,
     /// The hash of the server's certificate, where there is one to bind to.
     pub end_point: Option<&'a [u8]>,
+}
+
+/// Login methods that a server may ask of us, as libpq's `require_auth`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AllowedMethods {
+    pub scram: bool,
+    /// An MD5 response: as good as the password for whoever can compute for long enough.
+    pub md5: bool,
+    /// The password itself.
+    pub cleartext: bool,
+    /// Letting us in without any proof, so that it gives none itself.
+    pub none: bool,
+}
+
+impl Default for AllowedMethods {
+    fn default() -> Self {
+        Self { scram: true, md5: false, cleartext: false, none: true }
+    }
 }
 
 /// Whether a login has to be bound to the server's certificate, as libpq's `channel_binding`.
@@ -111,20 +126,23 @@ impl<'a> Responder<'a> {
             {
                 Err(Refusal::NotBound)
             }
-            // Trust: from Start too; but in the middle of SCRAM it would be an impostor's short cut.
-            (State::Start(_) | State::PasswordSent | State::ServerVerified, Authentication::Ok) => {
+            // In the middle of SCRAM it would be an impostor's short cut.
+            (State::PasswordSent | State::ServerVerified, Authentication::Ok) => Ok(Reply::LoggedIn),
+            (State::Start(_), Authentication::Ok) => {
+                allow(self.account.allowed.none, "no password")?;
                 Ok(Reply::LoggedIn)
             }
             (State::Start(_), Authentication::CleartextPassword) => {
-                allow(self.account.cleartext, "the password in cleartext")?;
+                allow(self.account.allowed.cleartext, "the password in cleartext")?;
                 self.send_password(self.password()?.expose())
             }
             (State::Start(_), Authentication::Md5Password { salt }) => {
-                allow(self.account.md5, "an MD5 response")?;
+                allow(self.account.allowed.md5, "an MD5 response")?;
                 let hash = self.hash()?;
                 self.send_password(&hash.response(salt))
             }
             (State::Start(seed), Authentication::Sasl { scram_sha_256, plus }) => {
+                allow(self.account.allowed.scram, "SCRAM")?;
                 if self.account.keyring.is_none() {
                     self.password()?;
                 }

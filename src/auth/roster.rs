@@ -19,11 +19,11 @@ use super::users::{Method, Users};
 
 /// Whom we know, by name.
 pub struct Roster {
-    pub(super) method: Method,
     entries: HashMap<String, Entry>,
     mock: Mock,
-    /// What most users have, for those that we don't know.
+    /// What most users have, for those that we don't know; and most of those who can do SCRAM.
     usual: Usual,
+    usual_scram: Usual,
 }
 
 /// A configured secret that begins like a verifier but isn't one.
@@ -43,14 +43,34 @@ pub(super) enum Kind {
 
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
-    /// The verifier is derived when it is first needed, or by [`Roster::underived`] before.
+    /// Any of them is right; there are several while one is being changed.
     Plain {
-        password: Secret,
+        passwords: Vec<Password>,
         salting: Salting,
-        verifier: OnceLock<Verifier>,
     },
     Md5(Md5Hash),
     Scram(Verifier),
+}
+
+/// A plain password. Its verifier is derived when it is first needed, or by [`Roster::underived`] before.
+#[derive(Clone, Debug)]
+pub(super) struct Password {
+    pub(super) secret: Secret,
+    verifier: OnceLock<Verifier>,
+}
+
+impl Password {
+    fn new(secret: &Secret) -> Self {
+        Self { secret: secret.clone(), verifier: OnceLock::new() }
+    }
+
+    pub(super) fn verifier(&self) -> Option<&Verifier> {
+        self.verifier.get()
+    }
+
+    pub(super) fn derivation(&self, salting: &Salting) -> Derivation {
+        Derivation::new(self.secret.expose().as_bytes(), salting.clone())
+    }
 }
 
 impl Roster {
@@ -60,38 +80,44 @@ impl Roster {
         let mock = Mock::new(instance_secret);
         let mut entries = HashMap::with_capacity(users.secrets.len());
         for (user, secret) in users.secrets.iter().filter(|(_, secret)| !secret.expose().is_empty()) {
-            let entry = Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
-            // SCRAM can't be done with an MD5 hash.
-            if users.method != Method::ScramSha256 || entry.kind() != Kind::Md5 {
-                entries.insert(user.clone(), entry);
+            let mut entry =
+                Entry::read(user, secret, &mock).ok_or_else(|| BadVerifier { user: user.clone() })?;
+            if let Entry::Plain { passwords, .. } = &mut entry {
+                passwords.extend(users.others.get(user).into_iter().flatten().map(Password::new));
             }
+            entries.insert(user.clone(), entry);
         }
-        let usual = most_common(entries.values().map(Entry::kind)).unwrap_or(match users.method {
-            Method::ScramSha256 => Kind::Scram,
-            _ => Kind::Plain,
-        });
+        let kinds = || entries.values().map(Entry::kind);
+        let usual_scram = most_common(kinds().filter(|kind| *kind != Kind::Md5)).unwrap_or(Kind::Scram);
+        let usual = most_common(kinds()).unwrap_or(Kind::Plain);
         let usual_iterations = most_common(entries.values().filter_map(Entry::iterations));
+        let iterations = usual_iterations.unwrap_or(DEFAULT_ITERATIONS);
         Ok(Self {
-            method: users.method,
+            usual: Usual { kind: usual, iterations },
+            usual_scram: Usual { kind: usual_scram, iterations },
             entries,
             mock,
-            usual: Usual { kind: usual, iterations: usual_iterations.unwrap_or(DEFAULT_ITERATIONS) },
         })
     }
 
     /// Whether the database has to be asked for this user: who isn't configured has to prove something to log in.
-    pub fn needs_lookup(&self, user: &str) -> bool {
-        self.method != Method::Trust && !self.entries.contains_key(user)
+    pub fn needs_lookup(&self, user: &str, method: Method) -> bool {
+        let proves = matches!(method, Method::Cleartext | Method::Md5 | Method::ScramSha256);
+        proves && self.configured(user, method).is_none()
+    }
+
+    fn configured(&self, user: &str, method: Method) -> Option<&Entry> {
+        self.entries.get(user).filter(|entry| is_of_use(entry.kind(), method))
     }
 
     /// The user's entry; without one, what the database knows, or one that is made up.
-    pub(super) fn find<'r>(&'r self, user: &'r str, said: Option<Answer>) -> Account<'r> {
-        let entry = match (self.entries.get(user), said) {
+    pub(super) fn find<'r>(&'r self, user: &'r str, method: Method, said: Option<Answer>) -> Account<'r> {
+        let usual = if method == Method::ScramSha256 { self.usual_scram } else { self.usual };
+        let entry = match (self.configured(user, method), said) {
             (Some(entry), _) => Holding::Real(entry),
-            (None, None) => Holding::MadeUp(Box::new(self.made_up(user, self.usual))),
+            (None, None) => Holding::MadeUp(Box::new(self.made_up(user, usual))),
             (None, Some(said)) => {
-                // SCRAM can't be done with an MD5 hash.
-                let said = said.filtered(|kind| self.method != Method::ScramSha256 || kind != Kind::Md5);
+                let said = said.filtered(|kind| is_of_use(kind, method));
                 // Made up for those who are known, too: the clock would tell them apart.
                 let made_up = Box::new(self.made_up(user, said.like()));
                 match said {
@@ -106,11 +132,11 @@ impl Roster {
     fn made_up(&self, user: &str, like: Usual) -> Entry {
         let salting = self.mock.salting(user, like.iterations);
         match like.kind {
-            Kind::Plain => Entry::Plain {
-                password: self.mock.password(user),
-                verifier: self.mock.verifier(user, salting.clone()).into(),
-                salting,
-            },
+            Kind::Plain => {
+                let verifier = self.mock.verifier(user, salting.clone()).into();
+                let password = Password { secret: self.mock.password(user), verifier };
+                Entry::Plain { passwords: vec![password], salting }
+            }
             Kind::Md5 => Entry::Md5(self.mock.md5(user)),
             Kind::Scram => Entry::Scram(self.mock.verifier(user, salting)),
         }
@@ -119,19 +145,15 @@ impl Roster {
     /// The derivations that the first logins would have to wait for. Run them at the start, off the hot threads,
     /// and hand each result to [`Roster::derived`].
     pub fn underived(&self) -> impl Iterator<Item = (&str, Derivation)> {
-        let wanted = self.method == Method::ScramSha256;
-        self.entries.iter().filter(move |_| wanted).filter_map(|(user, entry)| match entry {
-            Entry::Plain { password, salting, verifier } if verifier.get().is_none() => {
-                Some((user.as_str(), Derivation::new(password.expose().as_bytes(), salting.clone())))
-            }
-            _ => None,
+        self.entries.iter().flat_map(|(user, entry)| {
+            entry.underived().map(|derivation| (user.as_str(), derivation)).collect::<Vec<_>>()
         })
     }
 
     /// Keeps what a derivation of [`Roster::underived`] gave.
-    pub fn derived(&self, user: &str, keys: &Keys) {
+    pub fn derived(&self, user: &str, derivation: &Derivation, keys: &Keys) {
         if let Some(entry) = self.entries.get(user) {
-            entry.derived(keys);
+            entry.derived(derivation, keys);
         }
     }
 }
@@ -146,9 +168,8 @@ impl Entry {
         Some(match Md5Hash::parse(text) {
             Some(hash) => Self::Md5(hash),
             None => Self::Plain {
-                password: secret.clone(),
+                passwords: vec![Password::new(secret)],
                 salting: mock.salting(user, DEFAULT_ITERATIONS),
-                verifier: OnceLock::new(),
             },
         })
     }
@@ -168,11 +189,30 @@ impl Entry {
         }
     }
 
-    pub(super) fn derived(&self, keys: &Keys) {
-        if let Self::Plain { salting, verifier, .. } = self {
-            verifier.get_or_init(|| Verifier::new(salting.clone(), keys));
+    /// What has yet to be derived before SCRAM can be judged.
+    pub(super) fn underived(&self) -> impl Iterator<Item = Derivation> {
+        let (passwords, salting) = match self {
+            Self::Plain { passwords, salting } => (passwords.as_slice(), Some(salting)),
+            Self::Md5(_) | Self::Scram(_) => (&[][..], None),
+        };
+        let underived = passwords.iter().filter(|password| password.verifier().is_none());
+        underived.filter_map(move |password| Some(password.derivation(salting?)))
+    }
+
+    /// Keeps what one of them gave.
+    pub(super) fn derived(&self, derivation: &Derivation, keys: &Keys) {
+        let Self::Plain { passwords, salting } = self else { return };
+        let fingerprint = derivation.fingerprint();
+        let of = |password: &&Password| password.derivation(salting).fingerprint() == fingerprint;
+        for password in passwords.iter().filter(of) {
+            password.verifier.get_or_init(|| Verifier::new(salting.clone(), keys));
         }
     }
+}
+
+/// SCRAM can't be done with an MD5 hash.
+fn is_of_use(kind: Kind, method: Method) -> bool {
+    method != Method::ScramSha256 || kind != Kind::Md5
 }
 
 /// Someone who wants to log in, with what we know of them.

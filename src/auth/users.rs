@@ -1,4 +1,4 @@
-//! Whom we know, and by which method they prove it.
+//! Whom we know, and by which methods one may prove who one is.
 
 use std::collections::HashMap;
 
@@ -14,21 +14,28 @@ pub enum Method {
     Md5,
     #[default]
     ScramSha256,
+    /// By a certificate of one of our CAs, for the user's own name.
+    Cert,
+    /// By the kernel's word for who is at the other end of a Unix socket.
+    Peer,
+    /// Not at all.
+    Reject,
 }
 
-/// The users that may log in to pgweir. A user without an entry never gets in (except by `trust`).
+/// The users that may log in to pgweir by a password.
 #[derive(Clone, Debug, Default)]
 pub struct Users {
-    pub method: Method,
     /// By name: a plain password, a `SCRAM-SHA-256$…` verifier, or an `md5…` hash, as configured.
     pub secrets: HashMap<String, Secret>,
+    /// Further passwords of theirs, all plain: while one is being changed, both are right.
+    pub others: HashMap<String, Vec<Secret>>,
 }
 
 impl Users {
-    /// Those of the secrets with which servers can be logged in to: a verifier or a hash isn't what a server asks for.
-    pub fn passwords(&self) -> HashMap<String, Secret> {
-        let plain = self.secrets.iter().filter(|(_, secret)| is_password(secret));
-        plain.map(|(user, secret)| (user.clone(), secret.clone())).collect()
+    /// The passwords with which servers can be logged in to as this user: a verifier or a hash isn't what they ask for.
+    pub fn passwords(&self, user: &str) -> impl Iterator<Item = &Secret> {
+        let known = self.secrets.get(user).into_iter().chain(self.others.get(user).into_iter().flatten());
+        known.filter(|secret| is_password(secret))
     }
 }
 

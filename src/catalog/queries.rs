@@ -98,6 +98,16 @@ SET LOCAL client_encoding = 'SQL_ASCII';
 SELECT 'set', pg_catalog.set_config(name, '0', true) FROM pg_catalog.pg_settings
  WHERE name OPERATOR(pg_catalog.=) 'transaction_timeout';";
 
+/// How many connections PostgreSQL allows, how many of these it keeps for superusers and reserved roles, and how many are
+/// in use, by anyone. PostgreSQL 14 and 15 know no `reserved_connections`.
+pub const CONNECTIONS: &str = "\
+SELECT 'connections', pg_catalog.current_setting('max_connections'),
+ (SELECT pg_catalog.sum(setting::pg_catalog.int4) FROM pg_catalog.pg_settings
+   WHERE name OPERATOR(pg_catalog.=) 'superuser_reserved_connections'
+      OR name OPERATOR(pg_catalog.=) 'reserved_connections'),
+ (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity
+   WHERE backend_type OPERATOR(pg_catalog.=) 'client backend')";
+
 /// A fingerprint of all that [`NAMED`], [`ROUTINES`], [`TRIGGERS`] and [`EXPRESSIONS`] read: differs after a change of
 /// any. What is temporary is left out, since it comes and goes.
 pub const FINGERPRINT: &str = "\

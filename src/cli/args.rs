@@ -42,6 +42,8 @@ pub(super) enum Command {
     AuthSql(AuthSqlOptions),
     /// Ask the HTTP endpoint of the pgweir that runs here whether it is alive; exit code 0 or 1
     Healthcheck(Options),
+    /// Show live how the pgweir that runs here and its pools are doing; plain text, once, where there is no terminal
+    Top(Options),
     /// Print the completions for a shell
     Completions { shell: Shell },
     /// Print the manual page

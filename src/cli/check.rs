@@ -43,7 +43,7 @@ fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
     }
     let mut users: Vec<_> = plan.users.secrets.keys().map(|name| format!("{name:?}")).collect();
     users.sort();
-    let trusts = plan.users.method == Method::Trust;
+    let trusts = plan.auth.method == Method::Trust && !plan.auth.has_rules();
     let looks_up = plan.databases.iter().any(|database| database.lookup.is_some());
     users.extend((looks_up && !trusts).then(|| "those that the database knows (auth.query)".to_owned()));
     text +=

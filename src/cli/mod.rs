@@ -7,9 +7,11 @@ mod args;
 mod auth_sql;
 mod check;
 mod demo;
+mod endpoint;
 mod healthcheck;
 mod import;
 mod run;
+mod top;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -25,6 +27,8 @@ use args::{Args, Command, Options};
 const FAILED: u8 = 1;
 /// A run that never began.
 const BAD_CONFIGURATION: u8 = 2;
+/// Said by commands that ask a running pgweir.
+const NO_ENDPOINT: &str = "http.listen is off: there is no endpoint to ask";
 
 /// Does what `arguments` (the program's name first) say.
 pub fn main(
@@ -54,6 +58,7 @@ pub fn main(
         Some(Command::AuthSql(options)) => auth_sql::auth_sql(options, environment),
         Some(Command::Import { file }) => import::import(&file),
         Some(Command::Healthcheck(options)) => healthcheck::healthcheck(options, environment),
+        Some(Command::Top(options)) => top::top(options, environment),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "pgweir", &mut script);

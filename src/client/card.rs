@@ -4,7 +4,7 @@
 //! client's server. Invariant: a card is in the registry exactly while its client is logged in.
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU16, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::{Duration, Instant};
@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::pinned::{Pinned, PinnedClient};
+use crate::pool::applications::ApplicationId;
 
 /// What a client's task may be told. Several may be pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Card {
     pub pid: i32,
     secret: Box<[u8]>,
     signals: AtomicU8,
+    /// An [`ApplicationId`]: the client may rename itself.
+    application: AtomicU16,
     waker: OnceLock<Waker>,
     /// While the client keeps its server.
     pinned: Mutex<Option<Box<Pinned>>>,
@@ -60,6 +63,15 @@ impl Card {
     /// The task behind the card says how it is woken; its waker stays the same for its life.
     pub fn listen(&self, waker: &Waker) {
         let _ = self.waker.set(waker.clone());
+    }
+
+    /// Whose books the client's work goes to.
+    pub fn application(&self) -> ApplicationId {
+        ApplicationId::of_number(self.application.load(Ordering::Relaxed))
+    }
+
+    pub fn set_application(&self, application: ApplicationId) {
+        self.application.store(application.number(), Ordering::Relaxed);
     }
 
     /// How the task behind the card is woken; `None` before it listens.
@@ -128,8 +140,8 @@ impl Registry {
             let step = self.next.fetch_add(1, Ordering::Relaxed) % (i32::MAX as u32 - FIRST_PID);
             let pid = (FIRST_PID + step) as i32;
             if let dashmap::Entry::Vacant(vacant) = self.cards.entry(pid) {
-                let (signals, waker, pinned, cancelled) = Default::default();
-                let card = Arc::new(Card { pid, secret, signals, waker, pinned, cancelled });
+                let (signals, application, waker, pinned, cancelled) = Default::default();
+                let card = Arc::new(Card { pid, secret, signals, application, waker, pinned, cancelled });
                 vacant.insert(card.clone());
                 return Entry { registry: self, card };
             }

@@ -17,6 +17,8 @@ pub struct Deadlines {
     pub client_idle: Option<Duration>,
     /// How long a client may take less than 1 KiB/s of an answer that waits for it; then it is closed (08006).
     pub write_stall: Option<Duration>,
+    /// Transactions that take longer are told in the log; nothing else happens to them.
+    pub slow_transaction: Option<Duration>,
 }
 
 impl Default for Deadlines {
@@ -28,6 +30,7 @@ impl Default for Deadlines {
             idle_in_transaction: None,
             client_idle: None,
             write_stall: Some(Duration::from_secs(60)),
+            slow_transaction: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::card::{Card, Signals};
 use super::clock::{Clock, Doing, Overdue};
@@ -21,6 +22,7 @@ use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
 use crate::pool::settings::Mode;
+use crate::pool::stopwatch::Stopwatch;
 use crate::server::cancel;
 use crate::server::connection::Connection;
 use crate::session::client::ClientState;
@@ -67,6 +69,7 @@ pub(super) struct Duplex<'a> {
     pub stream: &'a mut Stream,
     pub half_open: &'a mut HalfOpen,
     pub server: &'a mut Connection,
+    pub stopwatch: &'a mut Stopwatch,
     pub state: &'a mut ClientState,
     pub home: &'a Home,
     pub lanes: &'a mut Working,
@@ -160,7 +163,10 @@ impl Duplex<'_> {
             self.panic_if_asked();
             let capacity = self.lanes.up.capacity();
             match self.exchange().request() {
-                Ok(Judged::Moved) => moved = true,
+                Ok(Judged::Moved) => {
+                    self.lanes.work.messages_up += 1;
+                    moved = true;
+                }
                 Ok(Judged::Goodbye) if self.server.ledger.replies.is_empty() => return Err(End::Goodbye),
                 // What it asked for before is answered first.
                 Ok(Judged::Goodbye) => break,
@@ -174,6 +180,9 @@ impl Duplex<'_> {
         }
         if moved {
             self.lanes.worked = true;
+            if !self.stopwatch.is_answering() {
+                self.stopwatch.asked(Instant::now());
+            }
             self.make_way();
         }
         Ok(moved)
@@ -216,7 +225,10 @@ impl Duplex<'_> {
         let mut moved = false;
         loop {
             match self.exchange().answer() {
-                Ok(Judged::Moved) => moved = true,
+                Ok(Judged::Moved) => {
+                    self.lanes.work.messages_down += 1;
+                    moved = true;
+                }
                 Ok(Judged::ServerEnds) => {
                     let body = self.lanes.down.frame().ok().flatten().map_or(&[][..], |frame| frame.body);
                     return Err(End::ServerGone(Loss::Said(body.into())));
@@ -318,6 +330,9 @@ impl Duplex<'_> {
 
     fn wait(&mut self, cx: &mut Context<'_>) -> Result<Poll<()>, End> {
         let owed = !self.server.ledger.replies.is_empty();
+        if !owed && self.lanes.worked && self.stopwatch.is_answering() {
+            self.stopwatch.pauses(Instant::now());
+        }
         // A client that asks no more can't send the rest of a message or of a copy, or the Sync that an unfinished
         // batch needs.
         let replies = &self.server.ledger.replies;

@@ -39,7 +39,7 @@ impl Client {
         if fault.severity(Phase::Session) == Severity::Fatal {
             return Err(End::Fault(fault));
         }
-        self.home.counters.fault(&fault);
+        self.home.fault(&fault);
         let lanes = self.working();
         error::write(lanes.down.out(), &fault, Phase::Session);
         let first = lanes.up.frame().ok().flatten().map_or(f::SYNC, |frame| frame.tag);
@@ -126,7 +126,7 @@ impl Client {
         lanes.up.clear_output();
         if owed.any || unsynced {
             error::write(lanes.down.out(), &fault, Phase::Session);
-            self.home.counters.fault(&fault);
+            self.home.fault(&fault);
             if owed.ready == 0 {
                 poll_fn(|cx| self.poll_skip(cx, false)).await?;
             }

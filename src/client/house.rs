@@ -15,13 +15,14 @@ use super::deadline::Deadlines;
 use super::entrance::Entrance;
 use super::limits::ClientLimits;
 use super::login::Rules;
-use crate::auth::secret::Secret;
+use crate::auth::users::Users;
 use crate::catalog::Epochs;
 use crate::meter::counters::Counters;
 use crate::net::tls::outbound::Outbound;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::server::catalog::Catalog;
 use crate::server::connect::Connector;
+use crate::server::credentials::Credentials;
 use crate::server::known::Known;
 use crate::server::lend::{Blueprint, Pool};
 use crate::server::listener::Listener;
@@ -33,6 +34,8 @@ use crate::session::pins::Reason;
 use crate::session::sequences::Sequences;
 use crate::session::settings::Interner;
 use crate::session::statements::shared::Registry as Statements;
+use crate::wire::fault::Fault;
+use crate::wire::sqlstate::SqlState;
 
 /// Where one database is, and what its pools may do.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ pub struct House {
     pub registry: Registry,
     pub databases: Databases,
     /// Passwords with which servers are logged in to, by user. Who has none here logs in by what they have proved.
-    pub passwords: HashMap<String, Secret>,
+    pub passwords: Users,
     pub pools: Pools,
     pub epochs: Arc<Epochs>,
     /// Rings when somebody may want a database that nobody else uses.
@@ -130,6 +133,18 @@ impl PinsTold {
 }
 
 impl Home {
+    /// pgweir told a client this.
+    pub fn fault(&self, fault: &Fault) {
+        self.counters.fault(fault);
+        self.pool.note_error(fault.sqlstate());
+    }
+
+    /// PostgreSQL's own error went through to a client.
+    pub(super) fn server_error(&self, code: SqlState) {
+        self.counters.server_error(code);
+        self.pool.note_server_error(code);
+    }
+
     /// As pools are named in messages: database and user.
     pub fn name(&self) -> String {
         format!("{}/{}", self.pool.database(), self.pool.user())
@@ -229,7 +244,12 @@ impl House {
             connector: self.connector.clone(),
             database: database.to_owned(),
             user: user.to_owned(),
-            password: self.passwords.get(login_user).cloned(),
+            credentials: Credentials::new(
+                &upstream,
+                database,
+                login_user,
+                self.passwords.passwords(login_user),
+            ),
             keyring: upstream.user.is_none().then(|| self.rules.keyring.clone()),
             connect_timeout: found.pool.connect_timeout,
             statements: found.pool.server_statements,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
 
-use super::card::{Entry, Signals};
+use super::card::{Card, Entry, Signals};
 use super::clock::Clock;
 use super::half_open::HalfOpen;
 use super::house::{Home, House, Place};
@@ -16,7 +16,7 @@ use super::relay::Client;
 use crate::meter::counters::{Closed, LoginOutcome};
 use crate::meter::visit::{Login, Visit};
 use crate::net::stream::Stream;
-use crate::pool::key::{Label, Profile, Wish};
+use crate::pool::key::{Profile, Wish};
 use crate::server::cancel;
 use crate::session::client::{APPLICATION_NAME, ClientState};
 use crate::session::params::Params;
@@ -35,10 +35,10 @@ pub async fn serve(stream: Box<Stream>, house: Arc<House>) {
         Ok(Some(ready)) => {
             let _entry = ready.entry;
             let _place = ready.place;
-            let _enrolled = ready.client.home.pool.enrol();
+            let stay = ready.stay;
             match ready.client.run().await {
                 Some(fault) => {
-                    house.counters.fault(&fault);
+                    stay.home.fault(&fault);
                     Closed::from(&fault)
                 }
                 None => Closed::Terminate,
@@ -55,6 +55,19 @@ struct Ready<'a> {
     client: Box<Client>,
     entry: Entry<'a>,
     place: Place<'a>,
+    stay: Stay,
+}
+
+/// A client's stay in the pool's books, which ends however the client does.
+struct Stay {
+    home: Arc<Home>,
+    card: Arc<Card>,
+}
+
+impl Drop for Stay {
+    fn drop(&mut self) {
+        self.home.pool.leave(self.card.application());
+    }
 }
 
 async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Closed> {
@@ -62,7 +75,7 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
     let fail = |login: Login<'_>, fault: &Fault| {
         house.counters.fault(fault);
         let outcome = match fault {
-            Fault::LoginFailed { .. } => LoginOutcome::Failed,
+            Fault::LoginFailed { .. } | Fault::NotThisUser { .. } => LoginOutcome::Failed,
             Fault::LoginTimeout(_) => LoginOutcome::Timeout,
             _ => LoginOutcome::Refused,
         };
@@ -141,7 +154,7 @@ async fn prepare<'a>(guest: &Guest, house: &'a House) -> Result<Prepared<'a>, Fa
 /// Looks whether a new session would begin otherwise than those that are there. If no server is at hand, another client
 /// will look.
 async fn compare_defaults(home: &Home, profile: &Profile) {
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let Ok(Ok(mut lease)) = timeout(AT_HAND, home.pool.checkout(wish)).await else {
         return home.known.set_due();
     };
@@ -160,7 +173,7 @@ async fn learn(home: &Home, profile: &Profile, house: &House) -> Result<Params, 
     if let Some(params) = home.known.params(profile.id) {
         return Ok(params);
     }
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let mut lease = timeout(house.deadlines.login, home.pool.checkout(wish))
         .await
         .map_err(|_| Fault::LoginTimeout(house.deadlines.login))?
@@ -194,6 +207,8 @@ async fn welcome<'a>(
     let greeted = login::welcome(&mut guest, params.iter(), entry.card.pid, entry.card.secret());
     timeout(house.deadlines.login, greeted).await.map_err(|_| ())?.map_err(|_| ())?;
     let card = entry.card.clone();
+    card.set_application(home.pool.enter(params.get(APPLICATION_NAME).unwrap_or_default()));
+    let stay = Stay { home: home.clone(), card: card.clone() };
     poll_fn(|cx| {
         card.listen(cx.waker());
         Poll::Ready(())
@@ -207,6 +222,7 @@ async fn welcome<'a>(
         half_open: HalfOpen::default(),
         state: ClientState::new(settings, params, guest.startup.application_name.map(Into::into)),
         card,
+        rested: None,
         clock: Clock::default(),
         speaks_otherwise: false,
         home,
@@ -216,7 +232,7 @@ async fn welcome<'a>(
         lanes: None,
         bad_news: None,
     });
-    Ok(Ready { client, entry, place })
+    Ok(Ready { client, entry, place, stay })
 }
 
 /// The application's name is the only startup parameter that isn't part of the profile: it is set on whatever

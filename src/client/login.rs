@@ -12,14 +12,17 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::accept::{self, Hello, Stop, Wish};
+use super::admission::Admission;
 use crate::auth::failures::Failures;
 use crate::auth::keyring::Keyring;
 use crate::auth::login::{Authenticated, Turn};
 use crate::auth::lookup::Answer;
 use crate::auth::roster::Roster;
 use crate::auth::scram::Seed;
+use crate::auth::users::Method;
 use crate::meter::counters::{Counters, Done};
 use crate::net::stream::{Peer, Stream};
+use crate::net::tls::Subject;
 use crate::net::tls::inbound::{Accepted, Inbound};
 use crate::server::derive::Deriver;
 use crate::server::lookup::Lookups;
@@ -38,6 +41,7 @@ const MAX_DROPPED: usize = 64 << 10;
 
 /// Who may log in, and how. Shared by all logins.
 pub struct Rules {
+    pub admission: Arc<Admission>,
     pub roster: Arc<Roster>,
     /// For users who aren't in the roster.
     pub lookups: Lookups,
@@ -86,8 +90,8 @@ pub struct Guest {
 
 impl Rules {
     /// What the database says of a user who isn't configured.
-    async fn said_of(&self, user: &str, database: &str) -> Result<Option<Answer>, Fault> {
-        match self.lookups.of(database).filter(|_| self.roster.needs_lookup(user)) {
+    async fn said_of(&self, user: &str, method: Method, database: &str) -> Result<Option<Answer>, Fault> {
+        match self.lookups.of(database).filter(|_| self.roster.needs_lookup(user, method)) {
             Some(window) => window.find(user, database).await.map(Some).map_err(|_| Fault::UsersUnknown),
             None => Ok(None),
         }
@@ -107,9 +111,13 @@ impl Rules {
 
     /// Makes the keys of plain passwords, so that no login has to wait for them. May take a while.
     pub async fn derive_ahead(&self) {
+        if !self.admission.asks_for(Method::ScramSha256) {
+            return;
+        }
         let underived: Vec<_> = self.roster.underived().collect();
         for (user, derivation) in underived {
-            self.roster.derived(user, &self.deriver.run(derivation).await);
+            let keys = self.deriver.run(derivation.clone()).await;
+            self.roster.derived(user, &derivation, &keys);
         }
     }
 }
@@ -120,7 +128,7 @@ impl Rules {
 /// Why it failed; the client was told, and the connection is closed.
 pub async fn receive(stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
     let deadline = Instant::now() + rules.timeout;
-    match talk(Caller { stream, owed: Vec::new(), end_point: None }, rules, deadline).await? {
+    match talk(Caller { stream, owed: Vec::new(), end_point: None, subject: None }, rules, deadline).await? {
         Heard::Arrived(arrival) => Ok(arrival),
         Heard::Tls(socket, hello) => match shake_hands(socket, hello, rules, deadline).await {
             Some(caller) => match talk(caller, rules, deadline).await? {
@@ -139,6 +147,8 @@ struct Caller {
     owed: Vec<u8>,
     /// The hash of the certificate that it saw.
     end_point: Option<Vec<u8>>,
+    /// Whose certificate it showed.
+    subject: Option<Subject>,
 }
 
 /// What came of the talk with a caller.
@@ -186,7 +196,9 @@ async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: I
     });
     rules.counters.client_handshakes.inc(Done::of(&accepted).text());
     match accepted {
-        Ok(Accepted { stream, end_point, .. }) => Some(Caller { stream, owed: Vec::new(), end_point }),
+        Ok(Accepted { stream, end_point, subject, .. }) => {
+            Some(Caller { stream, owed: Vec::new(), end_point, subject })
+        }
         Err(error) => {
             tracing::debug!(%peer, %error, "a TLS handshake failed");
             None
@@ -206,7 +218,7 @@ enum Outcome {
 }
 
 async fn outcome(caller: &mut Caller, rules: &Rules) -> Result<Outcome, Stop> {
-    let Caller { stream, owed, end_point } = caller;
+    let Caller { stream, owed, end_point, subject } = caller;
     let offers_tls = matches!(stream, Stream::Tcp(_)) && rules.tls.is_some();
     let startup = match accept::wish(stream, offers_tls).await? {
         Wish::Session(startup) => startup,
@@ -220,7 +232,8 @@ async fn outcome(caller: &mut Caller, rules: &Rules) -> Result<Outcome, Stop> {
     if let Some(negotiation) = &startup.negotiation {
         startup::write_negotiation(owed, startup.minor, negotiation);
     }
-    let admitted = authenticate(stream, owed, &startup, end_point.as_deref(), rules).await?;
+    let method = rules.admission.method(stream, subject.as_ref(), &startup).await?;
+    let admitted = authenticate(stream, owed, &startup, method, end_point.as_deref(), rules).await?;
     Ok(Outcome::LoggedIn(startup, admitted))
 }
 
@@ -228,14 +241,15 @@ async fn authenticate(
     stream: &mut Stream,
     owed: &mut Vec<u8>,
     startup: &Startup,
+    method: Method,
     end_point: Option<&[u8]>,
     rules: &Rules,
 ) -> Result<Admitted, Stop> {
     let Startup { user, database, .. } = startup;
-    let said = rules.said_of(user, database).await?;
+    let said = rules.said_of(user, method, database).await?;
     let mut seed = Seed::default();
     getrandom::fill(&mut seed).map_err(|_| Fault::Internal)?;
-    let mut turn = rules.roster.login(user, said.clone(), seed, end_point);
+    let mut turn = rules.roster.login(user, method, said.clone(), seed, end_point);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {

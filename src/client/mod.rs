@@ -4,6 +4,7 @@
 //! logged in, and [`duplex`] the hot path.
 
 pub mod accept;
+pub mod admission;
 mod alarm;
 pub mod card;
 mod clock;
@@ -22,6 +23,7 @@ mod queue;
 mod recover;
 mod relay;
 mod settle;
+mod slow;
 mod stall;
 mod transfer;
 mod working;

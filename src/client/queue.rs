@@ -31,8 +31,13 @@ impl Client {
     /// Asks the pool for a server. A fault is for the client to hear; an end is its own.
     pub(super) async fn checkout(&mut self) -> Result<Result<Lease, Fault>, End> {
         let settings = &self.state.settings;
-        let label = Label { settings: settings.id, names: settings.names };
-        let wish = Wish { profile: self.profile.id, label, home: self.last };
+        let wish = Wish {
+            profile: self.profile.id,
+            label: Label { settings: settings.id, names: settings.names },
+            home: self.last,
+            application: self.card.application(),
+            rested: self.rested.take(),
+        };
         let mut checkout = self.home.pool.checkout(wish);
         poll_fn(|cx| self.poll_checkout(cx, &mut checkout)).await
     }

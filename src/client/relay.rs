@@ -24,7 +24,7 @@ use super::queue::Prepared;
 use super::transfer::{poll_read, poll_write};
 use super::working::Working;
 use crate::net::stream::Stream;
-use crate::pool::key::{Profile, ServerId};
+use crate::pool::key::{Moment, Profile, ServerId};
 use crate::server::lease::Lease;
 use crate::session::client::ClientState;
 use crate::session::pins::Hold;
@@ -45,6 +45,8 @@ pub(super) struct Client {
     pub card: Arc<Card>,
     pub home: Arc<Home>,
     pub profile: Arc<Profile>,
+    /// When it gave back its last server.
+    pub rested: Option<Moment>,
     /// Where it was served last.
     pub last: Option<ServerId>,
     /// Where it listens while it rests.
@@ -171,10 +173,12 @@ impl Client {
 
     fn duplex<'a>(&'a mut self, lease: &'a mut Lease) -> Duplex<'a> {
         let lingers = self.lingers();
+        let (server, stopwatch) = lease.parts();
         Duplex {
             stream: &mut self.stream,
             half_open: &mut self.half_open,
-            server: lease,
+            server,
+            stopwatch,
             state: &mut self.state,
             home: &self.home,
             lanes: self.lanes.get_or_insert_with(Working::take),

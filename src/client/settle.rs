@@ -7,7 +7,7 @@ use super::duplex::End;
 use super::pinned::Pinned;
 use super::relay::Client;
 use crate::pool::accounts::Tally;
-use crate::pool::core::Pin;
+use crate::pool::core::{Pin, Purpose, Returned};
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
 use crate::server::lease::Lease;
@@ -36,7 +36,8 @@ impl Client {
             Ok(clean) => {
                 self.after_exchange(&lease);
                 self.state.touch.clear();
-                lease.release(clean, self.tally());
+                let returned = lease.release(clean, self.tally());
+                self.returned(returned);
                 None
             }
             Err(_) => Some(lease),
@@ -47,6 +48,10 @@ impl Client {
     /// `lingered`: the client has paused since.
     pub(super) async fn settle(&mut self, mut lease: Lease, lingered: bool) -> Result<Option<Lease>, End> {
         self.after_exchange(&lease);
+        // What is asked now is not the client's work.
+        if let Some(took) = lease.stopwatch().ended(Instant::now()) {
+            self.mind_length(took);
+        }
         if self.home.shared.limits.track_state {
             // Signs, not the mere doubt whether a text has some.
             let touched = self.state.touch.needs_settling();
@@ -68,13 +73,16 @@ impl Client {
             return Ok(Some(lease));
         }
         if let Some(resting) = self.home.shared.settings.to_rest(&self.state.settings)
-            && lease.restore(&resting).await.is_err()
+            && lease.reset_to(&resting).await.is_err()
         {
             lease.close();
             return Ok(None);
         }
         match clean::prove(&lease.ledger, self.is_quiet()) {
-            Ok(clean) => lease.release(clean, self.tally()),
+            Ok(clean) => {
+                let returned = lease.release(clean, self.tally());
+                self.returned(returned);
+            }
             Err(Unclean::Doubtful) => self.resolve_doubt(lease).await?,
             // Dropping the lease ends the server.
             Err(unclean) => tracing::warn!(%unclean, "a server was not clean and is closed"),
@@ -104,6 +112,18 @@ impl Client {
         self.state.told.adopt(&lease.ledger.params);
     }
 
+    fn rename(&mut self) {
+        let name = self.state.told.get(APPLICATION_NAME).unwrap_or_default();
+        self.card.set_application(self.home.pool.rename(self.card.application(), name));
+    }
+
+    fn returned(&mut self, returned: Returned) {
+        self.rested = Some(returned.at);
+        if let Some(took) = returned.transaction {
+            self.mind_length(took);
+        }
+    }
+
     /// No byte for the server or from it is held.
     fn is_quiet(&self) -> bool {
         self.lanes.as_ref().is_none_or(|lanes| {
@@ -113,12 +133,17 @@ impl Client {
 
     fn tally(&mut self) -> Tally {
         let work = self.lanes.as_mut().map(|lanes| std::mem::take(&mut lanes.work)).unwrap_or_default();
-        work.errors.iter().for_each(|code| self.home.counters.server_error(*code));
+        work.errors.iter().for_each(|code| self.home.server_error(*code));
         Tally {
             queries: work.queries,
             transactions: work.transactions,
             bytes_up: work.bytes_up,
             bytes_down: work.bytes_down,
+            messages_up: work.messages_up,
+            messages_down: work.messages_down,
+            statements_found: work.statements_found,
+            statements_parsed: work.statements_parsed,
+            statements_evicted: work.statements_evicted,
         }
     }
 
@@ -180,11 +205,13 @@ impl Client {
     }
 
     async fn ask_and_learn(&mut self, lease: &mut Lease, questions: &Questions) -> Result<(), AskError> {
+        let began = Instant::now();
         let mut answers = ask(lease, questions).await;
         if answers.as_ref().is_err_and(AskError::is_harmless) {
             // A hidden DEALLOCATE ALL took our statements, perhaps, or the client's own statement_timeout struck.
             answers = ask(lease, questions).await;
         }
+        lease.asked_for(Purpose::Probe, began);
         match answers {
             Ok(answers) => {
                 self.take_answers(lease, questions, &answers);
@@ -206,6 +233,7 @@ impl Client {
         if now != before {
             self.speaks_otherwise = self.state.statements.in_other_dialects(now).next().is_some();
         }
+        self.rename();
     }
 
     /// RESET gave `application_name` the value that the server started with, not the client's own; that is set again.
@@ -277,7 +305,8 @@ impl Client {
         }
         lease.ledger.replies.resolved();
         if let Ok(clean) = clean::prove(&lease.ledger, true) {
-            lease.release(clean, self.tally());
+            let returned = lease.release(clean, self.tally());
+            self.returned(returned);
         }
         Ok(())
     }

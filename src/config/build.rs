@@ -1,13 +1,15 @@
 //! From the draft to the plan: what keys mean together, and whether they may stand together.
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::auth::respond::ChannelBinding;
 use crate::auth::secret::Secret;
-use crate::auth::users::{Method, is_password};
+use crate::auth::users::{Method, Users, is_password};
 use crate::net::tls::outbound::{self, is_loopback};
 use crate::pool::settings::PoolSettings;
-use crate::server::upstream::{AllowedMethods, Host, Upstream};
+use crate::server::upstream::{AllowedMethods, Host, PasswordCommand, Upstream};
 
 use super::address::{Listen, TcpAddress};
 use super::keys::{DatabaseKeys, Key, Scope};
@@ -22,22 +24,31 @@ pub(super) const WILDCARD: &str = "*";
 /// What PostgreSQL keeps of a name.
 const MAX_NAME: usize = 63;
 
+/// Less than the shortest life of a cloud's token, a quarter of an hour.
+const PASSWORD_TTL: Duration = Duration::from_secs(600);
+
 const NO_UPSTREAM: &str = "no upstream: give a URL (pgweir postgres://user:password@host:5432/name), or set \
                            PGWEIR_UPSTREAM or DATABASE_URL, or write [databases.NAME] in a file for --config";
 const NO_USER: &str = "no client could log in: give the upstream URL a user and a password, or add [users.NAME] with \
                        a password, or auth.user to look users up, or set auth.method = \"trust\"";
 
 /// The plan that `draft` means. `problems`: what the sources found wrong already.
-pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Plan, Report> {
+/// `passfile`: where libpq would look for passwords.
+pub(super) fn build(
+    draft: &mut Draft,
+    mut problems: Vec<Problem>,
+    passfile: Option<PathBuf>,
+) -> Result<Plan, Report> {
     problems.append(&mut draft.take_problems());
     let mut plan = draft.process.clone();
     check_pool(draft, &Scope::Process, &plan.pool, &mut problems);
-    plan.users.secrets = users(draft, &mut problems);
+    plan.users = users(draft, &mut problems);
     if let Some(reason) = tls::problem_with_clients(&plan.client_tls) {
         let key = Key::new(Scope::Process, "tls.client.cert_file");
         problems.push(Problem::new(&draft.origin(&key), "tls.client", reason));
     }
-    plan.databases = databases(draft, &plan.listen, &plan.users.secrets, &mut problems);
+    check_auth(draft, &plan, &mut problems);
+    plan.databases = databases(draft, &plan, passfile.as_deref(), &mut problems);
     // What is missing can be told only once all that is there was understood.
     if problems.is_empty() {
         if plan.databases.iter().next().is_none() {
@@ -51,20 +62,50 @@ pub(super) fn build(draft: &mut Draft, mut problems: Vec<Problem>) -> Result<Pla
     Ok(plan)
 }
 
+/// Whether the rules can be used. They are read once more at the start, and again at SIGHUP.
+fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
+    let key = |name| Key::new(Scope::Process, name);
+    let given = ["auth.hba_file", "auth.hba", "auth.ident_file", "auth.ident"].map(key);
+    let place =
+        given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or_else(|| key("auth.method"));
+    let mut refuse = |reason: String| problems.push(Problem::new(&draft.origin(&place), &place, reason));
+    if plan.auth.has_rules() && draft.origins.contains_key(&key("auth.method")) {
+        refuse("auth.method says it for everybody, rules for each: give one of them".to_owned());
+    }
+    if let Err(error) = plan.auth.rules(plan.client_tls.verifies_clients()) {
+        refuse(error.to_string());
+    }
+}
+
 fn nobody_can_log_in(plan: &Plan) -> bool {
     let looks_up = plan.databases.iter().any(|database| database.lookup.is_some());
-    plan.users.secrets.is_empty() && plan.users.method != Method::Trust && !looks_up
+    plan.users.secrets.is_empty() && plan.auth.needs_passwords() && !looks_up
 }
 
 /// Configured users, and the users of URLs. Two URLs may not differ about one user.
-fn users(draft: &Draft, problems: &mut Vec<Problem>) -> HashMap<String, Secret> {
-    let mut secrets = HashMap::new();
+fn users(draft: &Draft, problems: &mut Vec<Problem>) -> Users {
+    let Users { mut secrets, mut others } = Users::default();
     for (name, user) in &draft.users {
         let key = |rest| Key::new(Scope::User(name.clone()), rest);
         check_name(draft, &key("password"), name, problems);
         if let Some(secret) = &user.password {
             secrets.insert(name.clone(), secret.clone());
         }
+        let further = user.other_passwords.clone().unwrap_or_default();
+        if !further.is_empty() && !user.password.iter().chain(&further).all(is_password) {
+            let reason =
+                "several passwords have to be plain ones: a verifier or hash can't stand beside others";
+            let key = key("other_passwords");
+            problems.push(Problem::new(&draft.origin(&key), &key, reason));
+        } else if !further.is_empty() && user.password.is_none() {
+            let key = key("other_passwords");
+            problems.push(Problem::new(
+                &draft.origin(&key),
+                &key,
+                "these are others than password: give that, too",
+            ));
+        }
+        others.insert(name.clone(), further);
     }
     for (database, keys) in &draft.databases {
         let url = keys.url.as_ref();
@@ -86,20 +127,20 @@ fn users(draft: &Draft, problems: &mut Vec<Problem>) -> HashMap<String, Secret> 
             _ => {}
         }
     }
-    secrets
+    Users { secrets, others }
 }
 
-fn databases(
-    draft: &Draft,
-    listen: &[Listen],
-    secrets: &HashMap<String, Secret>,
-    problems: &mut Vec<Problem>,
-) -> Databases {
+fn databases(draft: &Draft, plan: &Plan, passfile: Option<&Path>, problems: &mut Vec<Problem>) -> Databases {
     let mut databases = Databases::default();
     for (name, keys) in &draft.databases {
         let scope = Scope::Database(name.clone());
         let key = |rest| Key::new(scope.clone(), rest);
         check_name(draft, &key("url"), name, problems);
+        if keys.password.is_some() && keys.password_command.is_some() {
+            let reason = "password and password_command can't both be given";
+            let key = key("password_command");
+            problems.push(Problem::new(&draft.origin(&key), &key, reason));
+        }
         let keys = &with_wildcards_place(keys, draft.databases.get(WILDCARD));
         let pool = pool(draft, &scope, keys);
         check_pool(draft, &scope, &pool, problems);
@@ -115,7 +156,7 @@ fn databases(
             let reason = format!("no host: give url or host in [databases.{}]", super::keys::toml_key(name));
             problems.push(Problem::new(&draft.origin(&place), &place, reason));
         }
-        if let Some(own) = listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
+        if let Some(own) = plan.listen.iter().find(|own| hosts.iter().any(|host| is_same(own, host))) {
             problems.push(Problem::new(&draft.origin(&place), &place, loop_reason(own)));
         }
         let tls = server_tls(keys, &draft.process.server_tls);
@@ -124,7 +165,8 @@ fn databases(
             Default::default()
         });
         let mut database = database(name, keys, hosts, pool, tls);
-        database.lookup = lookup(keys, &draft.process, &database, secrets);
+        database.upstream.passfile = database.upstream.passfile.or_else(|| passfile.map(Path::to_owned));
+        database.lookup = lookup(keys, &draft.process, &database, &plan.users.secrets);
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),
@@ -143,6 +185,12 @@ fn with_wildcards_place(keys: &DatabaseKeys, wildcard: Option<&DatabaseKeys>) ->
         if keys.user.is_none() {
             (keys.user, keys.password) = (wildcard.user.clone(), wildcard.password.clone());
         }
+        if keys.password.is_none() && keys.password_command.is_none() {
+            keys.password_command = wildcard.password_command.clone();
+        }
+        keys.password_ttl = keys.password_ttl.or(wildcard.password_ttl);
+        keys.passfile = keys.passfile.or_else(|| wildcard.passfile.clone());
+        keys.require_auth = keys.require_auth.or_else(|| wildcard.require_auth.clone());
         keys.tls = keys.tls.over(&wildcard.tls);
         keys.lookup = keys.lookup.over(&wildcard.lookup);
         keys.allow_md5 = keys.allow_md5.or(wildcard.allow_md5);
@@ -182,10 +230,12 @@ fn database(
         user: keys.user.clone(),
         password: keys.password.clone(),
         parameters,
-        allowed: AllowedMethods {
-            md5: keys.allow_md5.unwrap_or_default(),
-            cleartext: keys.allow_cleartext.unwrap_or_default(),
-        },
+        password_command: keys
+            .password_command
+            .clone()
+            .map(|words| PasswordCommand { words, ttl: keys.password_ttl.unwrap_or(PASSWORD_TTL) }),
+        passfile: keys.passfile.clone().or_else(|| url.and_then(|url| url.passfile.clone())),
+        allowed: allowed_methods(keys),
         tls,
         channel_binding,
         attrs: url.and_then(|url| url.attrs).unwrap_or_default(),
@@ -223,6 +273,18 @@ fn lookup(
     let password = password.or_else(|| known(&user));
     let dbname = lookup.dbname.or_else(|| database.probe.clone()).unwrap_or_else(|| "postgres".to_owned());
     Some(Lookup { user, password, dbname, query })
+}
+
+/// `require_auth` beside the URL counts more than the one in it.
+fn allowed_methods(keys: &DatabaseKeys) -> AllowedMethods {
+    let otherwise = AllowedMethods {
+        md5: keys.allow_md5.unwrap_or_default(),
+        cleartext: keys.allow_cleartext.unwrap_or_default(),
+        ..AllowedMethods::default()
+    };
+    let of_url = || keys.url.as_ref().and_then(|url| url.require_auth.as_ref());
+    let required = keys.require_auth.as_ref().or_else(of_url);
+    required.map_or(otherwise, |required| required.applied_to(otherwise))
 }
 
 /// `host` and `port` refine what the URL says.
@@ -300,7 +362,7 @@ fn is_any(host: &str) -> bool {
 
 fn warnings(plan: &Plan) -> Vec<String> {
     let mut warnings = Vec::new();
-    if plan.users.method == Method::ScramSha256 {
+    if plan.auth.method == Method::ScramSha256 && !plan.auth.has_rules() {
         let mut hashed: Vec<_> =
             plan.users.secrets.iter().filter(|(_, s)| is_md5(s)).map(|(name, _)| name).collect();
         hashed.sort();
@@ -310,10 +372,16 @@ fn warnings(plan: &Plan) -> Vec<String> {
         warnings.extend(hashed.into_iter().map(told));
     }
     let open = |address: &Listen| matches!(address, Listen::Tcp(tcp) if !is_loopback(&tcp.host));
-    if plan.users.method == Method::Trust && plan.listen.iter().any(open) {
-        warnings.push("auth.method = \"trust\" lets everyone in who reaches a listen address".to_owned());
+    let is_open = plan.listen.iter().any(open);
+    if plan.auth.allow_remote_trust && is_open {
+        warnings
+            .push("auth.allow_remote_trust lets everyone in whom a rule or auth.method trusts".to_owned());
+    } else if plan.auth.method == Method::Trust && !plan.auth.has_rules() && is_open {
+        let told = "auth.method = \"trust\" lets in clients of this machine only (auth.allow_remote_trust)";
+        warnings.push(told.to_owned());
     }
     warnings.extend(tls::warning(plan));
+    warnings.extend(tls::warning_of_cleartext(plan));
     warnings
 }
 

@@ -81,6 +81,13 @@ fn sample(name: &str) -> &'static str {
         "port" => "5432",
         "max_servers" => "50",
         "allow_md5" | "allow_cleartext" => "false",
+        "other_passwords" => "[\"the-one-before\"]",
+        "password_command" => {
+            "[\"sh\", \"-c\", \"aws rds generate-db-auth-token --hostname $PGHOST --port $PGPORT --username $PGUSER\"]"
+        }
+        "password_ttl" => "\"10m\"",
+        "passfile" => "\"/etc/pgweir/pgpass\"",
+        "require_auth" => "\"scram-sha-256\"",
         "password" => "\"secret\"",
         "mode" => "\"verify-full\"",
         "negotiation" => "\"direct\"",
@@ -89,6 +96,10 @@ fn sample(name: &str) -> &'static str {
         "cert_file" => "\"/etc/pgweir/tls.crt\"",
         "key_file" => "\"/etc/pgweir/tls.key\"",
         "ca_file" => "\"/etc/pgweir/ca.crt\"",
+        "hba_file" => "\"/etc/pgweir/pg_hba.conf\"",
+        "hba" => "\"hostssl all all all scram-sha-256\"",
+        "ident_file" => "\"/etc/pgweir/pg_ident.conf\"",
+        "ident" => "\"apps /^app-.*$ app\"",
         "crl_file" => "\"/etc/pgweir/ca.crl\"",
         _ => "\"app\"",
     }

@@ -4,10 +4,10 @@
 //! `config.example.toml` and `docs/configuration.md`. A default stands in the `Default` of the struct that the
 //! field belongs to, and nowhere else.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::auth::secret::Secret;
-use crate::auth::users::Method;
 use crate::pool::settings::{Mode, PoolSettings, SessionState};
 use crate::session::sequences::Reliance;
 
@@ -15,11 +15,15 @@ pub use super::key::{Key, Scope};
 pub(super) use super::key::{names, toml_key};
 
 use super::address::{Addresses, Tcp};
+use super::auth::METHODS;
 use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, LookupKeys, Plan};
+use super::require_auth::{Methods, RequireAuth};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
-use super::value::{Count, File, Flag, Hidden, Kind, Link, Maybe, OrOff, Raw, Text, Word, Wrong};
+use super::value::{
+    Count, File, Flag, Hidden, HiddenList, Kind, Link, Maybe, OrOff, Raw, Text, Word, Words, Wrong,
+};
 
 /// What can be said of a key without a value.
 pub struct About {
@@ -70,7 +74,7 @@ rows! {
     TOP: Plan {
         /// Addresses for clients.
         "listen" => listen: Addresses;
-        /// Address of the HTTP endpoint with /metrics, /healthz and /readyz.
+        /// Address of the HTTP endpoint with /metrics, /status.json, /healthz and /readyz.
         "http.listen" => http.listen: OrOff(Tcp);
         /// Whether /readyz also needs an answer of the upstream; an outage then takes all pods out at once.
         "http.ready_needs_upstream" => http.ready_needs_upstream: Flag;
@@ -112,8 +116,22 @@ rows! {
         "timeouts.write_stall" => deadlines.write_stall: OrOff(SOME_TIME);
         /// How often functions, triggers and views are looked at for changes that didn't pass through pgweir.
         "timeouts.catalog_check" => catalog_check: OrOff(SOME_TIME);
-        /// How clients prove who they are.
-        "auth.method" => users.method: Word(METHODS);
+        /// How far back a pool's verdict and the advice look.
+        "advice.window" => advice_window: Span { min: Duration::from_secs(2) };
+        /// How clients prove who they are, if no rules say it.
+        "auth.method" => auth.method: Word(METHODS);
+        /// Rules that say which clients prove it how, in the syntax of pg_hba.conf; read again at SIGHUP.
+        "auth.hba_file" => auth.hba_file: Maybe(File);
+        /// The rules themselves, in place of their file.
+        "auth.hba" => auth.hba: Maybe(Text);
+        /// Which names of the system, or in certificates, are which users', in the syntax of pg_ident.conf.
+        "auth.ident_file" => auth.ident_file: Maybe(File);
+        /// The same, in place of its file.
+        "auth.ident" => auth.ident: Maybe(Text);
+        /// Whether trust may let clients on other machines in.
+        "auth.allow_remote_trust" => auth.allow_remote_trust: Flag;
+        /// Whether clients on other machines may be asked for a password in clear text without TLS.
+        "auth.allow_remote_cleartext" => auth.allow_remote_cleartext: Flag;
         /// User who looks up users that aren't configured; else each database's own user, else its URL's.
         "auth.user" => lookup.user: Maybe(Text);
         /// Password of that user; else the one in [users].
@@ -138,6 +156,8 @@ rows! {
         "shutdown.timeout" => shutdown.timeout: ANY;
         /// One line of text, or of JSON, an event.
         "log.format" => log.format: Word(LOG_FORMATS);
+        /// Transactions that take longer are logged, without their text.
+        "log.slow_transaction" => deadlines.slow_transaction: OrOff(SOME_TIME);
         /// The least important events that are logged.
         "log.level" => log.level: Word(LOG_LEVELS);
     }
@@ -219,6 +239,13 @@ rows! {
         "user" => user: Maybe(Text);
         /// Password of that user.
         "password" => password: Maybe(Hidden);
+        /// Program that prints the password, with its arguments; no shell reads it, PGHOST, PGPORT, PGDATABASE and PGUSER tell
+        /// it for whom.
+        "password_command" => password_command: Maybe(Words);
+        /// How long what it printed is used; not set: 10 minutes.
+        "password_ttl" => password_ttl: Maybe(ANY);
+        /// Where passwords are looked for that are nowhere else; not set: PGPASSFILE, or else ~/.pgpass.
+        "passfile" => passfile: Maybe(File);
         /// User who looks up users that aren't configured.
         "auth.user" => lookup.user: Maybe(Text);
         /// Password of that user.
@@ -229,6 +256,8 @@ rows! {
         "auth.dbname" => lookup.dbname: Maybe(Text);
         /// Servers over all pools of this database.
         "max_servers" => max_servers: Maybe(OrOff(MANY));
+        /// Login methods that servers may ask of us, as libpq's require_auth; counts more than allow_md5 and allow_cleartext.
+        "require_auth" => require_auth: Maybe(Methods);
         /// Whether a server may ask for an MD5 password; no if not set.
         "allow_md5" => allow_md5: Maybe(Flag);
         /// Whether a server may ask for the password in clear text; no if not set.
@@ -241,6 +270,8 @@ rows! {
     USER: UserKeys {
         /// Password, or SCRAM-SHA-256 verifier, or md5 hash.
         "password" => password: Maybe(Hidden);
+        /// Further passwords that are right, here and at servers, while the password is being changed; a line each in a file.
+        "other_passwords" => other_passwords: Maybe(HiddenList);
     }
 }
 
@@ -269,6 +300,10 @@ pub struct DatabaseKeys {
     pub dbname: Option<String>,
     pub user: Option<String>,
     pub password: Option<Secret>,
+    pub password_command: Option<Vec<String>>,
+    pub password_ttl: Option<Duration>,
+    pub passfile: Option<PathBuf>,
+    pub require_auth: Option<RequireAuth>,
     pub lookup: LookupKeys,
     pub max_servers: Option<Option<u32>>,
     pub allow_md5: Option<bool>,
@@ -282,6 +317,7 @@ pub struct DatabaseKeys {
 #[derive(Clone, Debug, Default)]
 pub struct UserKeys {
     pub password: Option<Secret>,
+    pub other_passwords: Option<Vec<Secret>>,
 }
 
 const POOL_MODES: &[(&str, Mode)] =
@@ -290,12 +326,6 @@ const RELIANCES: &[(&str, Reliance)] =
     &[("observed", Reliance::Observed), ("always", Reliance::Always), ("never", Reliance::Never)];
 const SESSION_STATES: &[(&str, SessionState)] =
     &[("full", SessionState::Full), ("strict", SessionState::Strict), ("off", SessionState::Off)];
-const METHODS: &[(&str, Method)] = &[
-    ("scram-sha-256", Method::ScramSha256),
-    ("md5", Method::Md5),
-    ("cleartext", Method::Cleartext),
-    ("trust", Method::Trust),
-];
 const LOG_FORMATS: &[(&str, LogFormat)] = &[("text", LogFormat::Text), ("json", LogFormat::Json)];
 const LOG_LEVELS: &[(&str, tracing::Level)] = &[
     ("error", tracing::Level::ERROR),

@@ -88,6 +88,8 @@ fn forget_place(database: &mut DatabaseKeys) {
         max_servers: database.max_servers,
         allow_md5: database.allow_md5,
         allow_cleartext: database.allow_cleartext,
+        require_auth: database.require_auth.clone(),
+        passfile: database.passfile.clone(),
         tls: database.tls.clone(),
         pool: database.pool.clone(),
         ..DatabaseKeys::default()

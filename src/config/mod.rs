@@ -8,6 +8,7 @@
 //! Invariant: a [`Plan`] exists only if nothing at all was wrong, and a [`Report`] holds all that was.
 
 pub mod address;
+pub mod auth;
 mod build;
 pub mod docs;
 mod key;
@@ -19,6 +20,7 @@ pub mod origin;
 pub mod pgbouncer;
 pub mod plan;
 pub mod report;
+pub mod require_auth;
 pub mod shutdown;
 pub mod source;
 #[cfg(test)]
@@ -62,8 +64,9 @@ pub struct Loaded {
 /// # Errors
 /// Everything that is wrong, at once.
 pub fn load(inputs: Inputs) -> Result<Loaded, Report> {
+    let passfile = environment::passfile(&inputs.environment);
     let Read { mut draft, problems, notes } = read(inputs);
-    let mut plan = build::build(&mut draft, problems)?;
+    let mut plan = build::build(&mut draft, problems, passfile)?;
     plan.warnings.splice(0..0, notes);
     Ok(Loaded { plan, draft })
 }

@@ -13,6 +13,7 @@ use crate::pool::settings::{PoolSettings, Totals};
 use crate::server::upstream::Upstream;
 
 use super::address::{DEFAULT_PORT, Listen, TcpAddress};
+use super::auth::Auth;
 use super::tls::ServerTls;
 
 /// Everything that a running pgweir was told.
@@ -29,9 +30,12 @@ pub struct Plan {
     pub deadlines: Deadlines,
     /// How often what is known of a database's routines is doubted; `None`: never.
     pub catalog_check: Option<Duration>,
+    /// How far back verdicts on pools look.
+    pub advice_window: Duration,
     /// Configured users, and those whom an upstream URL names together with a password. The server side finds the
     /// password of a user whom it logs in as here too, when the [`Upstream`] holds none.
     pub users: Users,
+    pub auth: Auth,
     /// How other users are looked up where a database says nothing else (already merged into each [`Database`]).
     pub lookup: LookupKeys,
     pub client_tls: inbound::Settings,
@@ -142,7 +146,9 @@ impl Default for Plan {
             client_limits: ClientLimits::default(),
             deadlines: Deadlines::default(),
             catalog_check: Some(Duration::from_secs(30)),
+            advice_window: Duration::from_secs(60),
             users: Users::default(),
+            auth: Auth::default(),
             lookup: LookupKeys::default(),
             client_tls: inbound::Settings::default(),
             server_tls: ServerTls::default(),

@@ -95,7 +95,7 @@ fn with_only_a_url_every_name_goes_there() {
     assert_eq!(database.upstream.database, None);
     assert_eq!((&database.upstream.user, &database.upstream.password), (&None, &None));
     assert_eq!(database.probe.as_deref(), Some("shop"));
-    assert_eq!(plan.users.method, Method::ScramSha256);
+    assert_eq!(plan.auth.method, Method::ScramSha256);
     assert_eq!(plan.users.secrets, [("app".to_owned(), Secret::new("secret"))].into());
     assert_eq!(plan.pool, PoolSettings::default());
     assert_eq!(plan.warnings, [""; 0]);
@@ -434,7 +434,34 @@ fn what_is_doubtful_is_a_warning() {
         ["user \"bob\" can't log in: an md5 hash can't answer auth.method = \"scram-sha-256\""]
     );
     let open = sources().url(URL).env("PGWEIR_AUTH__METHOD", "trust").env("PGWEIR_LISTEN", "0.0.0.0:6432");
-    assert_eq!(open.plan().warnings.len(), 1);
+    assert_eq!(
+        open.plan().warnings,
+        ["auth.method = \"trust\" lets in clients of this machine only (auth.allow_remote_trust)"]
+    );
+    let open = sources().url(URL).env("PGWEIR_AUTH__METHOD", "trust").env("PGWEIR_LISTEN", "0.0.0.0:6432");
+    let open = open.env("PGWEIR_AUTH__ALLOW_REMOTE_TRUST", "true");
+    assert!(open.plan().warnings[0].starts_with("auth.allow_remote_trust lets everyone in"));
+}
+
+#[test]
+fn rules_that_cant_be_used_are_told_at_the_start() {
+    let report = |text: &str| sources().url(URL).toml(text).report();
+    for (text, expected) in [
+        (
+            "hba = 'host all all all scram'",
+            "auth.hba:1: unknown method \"scram\"; did you mean \"scram-sha-256\"?",
+        ),
+        ("hba_file = '/nowhere/hba'", "/nowhere/hba: can't read it: No such file"),
+        ("hba = 'local all all peer'\nhba_file = 'x'", "auth.hba and auth.hba_file can't both be given"),
+        ("ident = 'm a b'", "maps are nothing without rules"),
+        ("hba = 'local all all peer'\nmethod = 'md5'", "give one of them"),
+        ("hba = 'hostssl all all all cert'", "auth.hba:1: client certificates can't be demanded without"),
+        ("method = 'cert'", "auth.method: client certificates can't be demanded without"),
+        ("method = 'reject'", "unknown word \"reject\""),
+    ] {
+        let report = report(&format!("[auth]\n{text}\n"));
+        assert!(report.contains(expected), "{report}");
+    }
 }
 
 #[test]
@@ -514,9 +541,83 @@ proptest::proptest! {
             let text = format!("{key} = {}", quote(&value));
             let (settings, problems) = source::toml::read(Path::new("any"), &text);
             let mut draft = Draft::of(vec![settings]);
-            if let Err(report) = build::build(&mut draft, problems) {
+            if let Err(report) = build::build(&mut draft, problems, None) {
                 let _ = report.to_string();
             }
         }
     }
+}
+
+#[test]
+fn where_passwords_for_servers_come_from() {
+    let text = "\
+[databases.rds]
+url = 'postgres://app@rds/app?require_auth=password&passfile=/url/pgpass'
+password_command = ['token', '--fresh']
+password_ttl = '5m'
+[databases.other]
+url = 'postgres://app@other/app?require_auth=md5'
+require_auth = '!none'
+allow_md5 = true
+[users.app]
+password = 'new'
+other_passwords = ['old', 'older']
+";
+    let plan = sources().toml(text).env("HOME", "/home/x").plan();
+    let upstream = |name: &str| &plan.databases.named[name].upstream;
+    let command = upstream("rds").password_command.as_ref().unwrap();
+    assert_eq!(
+        (&*command.words, command.ttl),
+        (&["token".into(), "--fresh".into()][..], Duration::from_secs(300))
+    );
+    assert_eq!(upstream("rds").passfile.as_deref(), Some(Path::new("/url/pgpass")));
+    assert_eq!(upstream("other").passfile.as_deref(), Some(Path::new("/home/x/.pgpass")));
+    let allowed = |name: &str| {
+        let allowed = upstream(name).allowed;
+        [allowed.scram, allowed.md5, allowed.cleartext, allowed.none]
+    };
+    assert_eq!(allowed("rds"), [false, false, true, false]);
+    assert_eq!(allowed("other"), [true, true, false, false], "the key counts more than the URL");
+    let known: Vec<_> = plan.users.passwords("app").map(Secret::expose).collect();
+    assert_eq!(known, ["new", "old", "older"]);
+
+    let by_environment = sources().url(URL).env("PGWEIR_DATABASES__A__PASSWORD_COMMAND", "vault  read x");
+    let by_environment =
+        by_environment.env("PGPASSFILE", "/p").env("PGWEIR_USERS__U__OTHER_PASSWORDS", "a b\nc,d");
+    let plan = by_environment.env("PGWEIR_USERS__U__PASSWORD", "x").plan();
+    let upstream = &plan.databases.named["a"].upstream;
+    assert_eq!(upstream.password_command.as_ref().unwrap().words, ["vault", "read", "x"]);
+    assert_eq!(upstream.passfile.as_deref(), Some(Path::new("/p")));
+    assert_eq!(plan.users.passwords("u").map(Secret::expose).collect::<Vec<_>>(), ["x", "a b", "c,d"]);
+}
+
+#[test]
+fn a_clear_password_to_whoever_is_between_is_a_warning() {
+    let warnings = |url: &str| sources().url(url).toml("").plan().warnings;
+    let told = warnings("postgres://a:b@db/x?sslmode=require&require_auth=password");
+    assert_eq!(
+        told[1],
+        "the servers of \"*\" may ask for the password in clear text, and so may anyone between"
+    );
+    assert_eq!(warnings("postgres://a:b@db/x?sslmode=require").len(), 1);
+    assert!(warnings("postgres://a:b@db/x?require_auth=password").is_empty());
+    assert!(warnings("postgres://a:b@localhost/x?require_auth=password").is_empty());
+}
+
+#[test]
+fn passwords_that_cannot_be_meant() {
+    let report = |text: &str| sources().url(URL).toml(text).report();
+    for (text, expected) in [
+        ("[databases.a]\npassword = 'x'\npassword_command = ['y']", "can't both be given"),
+        ("[databases.a]\npassword_command = []", "must name a program"),
+        ("[databases.a]\npassword_command = 'y'", "expected a list such as"),
+        ("[databases.a]\nrequire_auth = 'scram'", "did you mean \"scram-sha-256\"?"),
+        ("[users.a]\nother_passwords = ['x']", "give that, too"),
+        ("[users.a]\npassword = 'SCRAM-SHA-256$x'\nother_passwords = ['x']", "have to be plain ones"),
+    ] {
+        let report = report(text);
+        assert!(report.contains(expected), "{report}");
+    }
+    let report = report("[users.a]\npassword = ''\nother_passwords = ['hunter2', '']");
+    assert!(!report.contains("hunter2"), "{report}");
 }

@@ -121,15 +121,28 @@ pub(super) fn problem_with_clients(tls: &inbound::Settings) -> Option<&'static s
 
 /// Names the databases whose servers are on other machines and may be read, or played, by anyone between.
 pub(super) fn warning(plan: &Plan) -> Option<String> {
-    let unverified = |database: &&super::Database| {
+    let names = unverified(plan, |_| true)?;
+    Some(format!(
+        "the servers of {names} are not verified, so anyone between can read along or pose as them: verify-full is the \
+         sslmode that prevents it"
+    ))
+}
+
+/// Names those of them that may ask for the password itself.
+pub(super) fn warning_of_cleartext(plan: &Plan) -> Option<String> {
+    let names = unverified(plan, |database| database.upstream.allowed.cleartext)?;
+    Some(format!("the servers of {names} may ask for the password in clear text, and so may anyone between"))
+}
+
+/// The databases that are meant, of those with a server on another machine that isn't verified; `None`: there are none.
+fn unverified(plan: &Plan, is_meant: impl Fn(&super::Database) -> bool) -> Option<String> {
+    let is_unverified = |database: &&super::Database| {
         let upstream = &database.upstream;
         let mut remote = upstream.tcp_hosts().filter(|host| !outbound::is_loopback(host));
-        remote.any(|host| upstream.tls.mode_for(host) < Mode::VerifyCa)
+        is_meant(database) && remote.any(|host| upstream.tls.mode_for(host) < Mode::VerifyCa)
     };
-    let databases = plan.databases.iter().filter(unverified);
+    let databases = plan.databases.iter().filter(is_unverified);
     let mut names: Vec<_> = databases.map(|database| format!("{:?}", database.name)).collect();
     names.sort();
-    let told = "are not verified, so anyone between can read along or pose as them: verify-full is the sslmode that \
-                prevents it";
-    (!names.is_empty()).then(|| format!("the servers of {} {told}", names.join(", ")))
+    (!names.is_empty()).then(|| names.join(", "))
 }

@@ -250,6 +250,65 @@ impl Kind for Hidden {
     }
 }
 
+/// Several such texts; untyped, a line each, since any other character may be part of one.
+pub(super) struct HiddenList;
+
+impl Kind for HiddenList {
+    type Value = Vec<Secret>;
+
+    fn accepts(&self) -> String {
+        "a list of strings (secret)".to_owned()
+    }
+
+    fn read(&self, raw: &Raw) -> Result<Vec<Secret>, Wrong> {
+        let texts: Vec<&str> = match raw {
+            Raw::List(texts) => texts.iter().map(String::as_str).collect(),
+            Raw::Untyped(text) => text.lines().collect(),
+            _ => return Err(self.wrong_type(raw)),
+        };
+        texts.into_iter().map(|text| Hidden.read(&Raw::String(text.to_owned()))).collect()
+    }
+
+    fn show(&self, value: &Vec<Secret>) -> Option<String> {
+        let hidden: Vec<_> = value.iter().filter_map(|secret| Hidden.show(secret)).collect();
+        Some(format!("[{}]", hidden.join(", ")))
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+/// A program and its arguments; untyped, blanks separate them.
+pub(super) struct Words;
+
+impl Kind for Words {
+    type Value = Vec<String>;
+
+    fn accepts(&self) -> String {
+        "a list such as [\"program\", \"argument\"]".to_owned()
+    }
+
+    fn read(&self, raw: &Raw) -> Result<Vec<String>, Wrong> {
+        let words: Vec<String> = match raw {
+            Raw::List(words) => words.clone(),
+            Raw::Untyped(text) => text.split_whitespace().map(str::to_owned).collect(),
+            _ => return Err(self.wrong_type(raw)),
+        };
+        match words.first() {
+            Some(program) if !program.is_empty() && !words.iter().any(|word| word.contains('\0')) => {
+                Ok(words)
+            }
+            _ => Err(Wrong::Other("must name a program".to_owned())),
+        }
+    }
+
+    fn show(&self, value: &Vec<String>) -> Option<String> {
+        let words: Vec<_> = value.iter().map(|word| quote(word)).collect();
+        Some(format!("[{}]", words.join(", ")))
+    }
+}
+
 /// A connection URL. It may hold a password, so it may come from a file, and is shown without it.
 pub(super) struct Link;
 

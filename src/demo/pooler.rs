@@ -49,8 +49,17 @@ impl Pooler {
         arguments: &[A],
         log: &Path,
     ) -> Result<Self, Error> {
-        let address = free_address()?;
-        let http = free_address()?;
+        Self::start_at([free_address()?, free_address()?], program, upstream, arguments, log)
+    }
+
+    /// The same at known addresses: for clients, for HTTP.
+    pub fn start_at<A: AsRef<OsStr>>(
+        [address, http]: [SocketAddr; 2],
+        program: &Path,
+        upstream: &str,
+        arguments: &[A],
+        log: &Path,
+    ) -> Result<Self, Error> {
         let output = File::create(log).map_err(io_error("write pgweir's log"))?;
         let errors = output.try_clone().map_err(io_error("write pgweir's log"))?;
         let mut command = Command::new(program);
@@ -79,7 +88,7 @@ impl Pooler {
         self.address
     }
 
-    /// Where `/metrics` is.
+    /// Where `/metrics` and the status page are.
     pub fn http(&self) -> SocketAddr {
         self.http
     }

@@ -2,6 +2,8 @@
 
 pub mod certificates;
 pub mod drain;
+mod pulse;
+mod rules;
 pub mod run;
 pub mod signals;
 mod vacate;

@@ -15,14 +15,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::vacate;
+use super::{pulse, rules, vacate};
 use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
+use crate::client::admission::Admission;
 use crate::client::card::{self, Registry};
 use crate::client::entrance::Entrance;
 use crate::client::house::{Catalogs, Database, Databases, House};
 use crate::client::life;
 use crate::client::login::{HeldBack, Rules};
+use crate::config::auth::AuthError;
 use crate::config::{self, Listen, Plan};
 use crate::meter::counters::Counters;
 use crate::net::dial::Dialer;
@@ -33,6 +35,7 @@ use crate::observe::http::{Http, HttpError, Serving};
 use crate::observe::log;
 use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
+use crate::observe::watch::Watch;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
 use crate::server::lookup::{Desk, Lookup, Lookups, Window};
@@ -56,6 +59,8 @@ enum StartError {
     Verifier(#[from] BadVerifier),
     #[error(transparent)]
     Tls(#[from] CertificateError),
+    #[error(transparent)]
+    Auth(#[from] AuthError),
     #[error("no randomness: {0}")]
     Random(getrandom::Error),
 }
@@ -108,18 +113,29 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
         let house = Arc::new(build(&plan, &strings, &certificates)?);
         count_panics(&house);
         let mut signals = Signals::listen().map_err(StartError::Signals)?;
-        let _http = open_http(&plan, &house, &strings, log)?;
+        let watch = Arc::new(Watch::new(Instant::now(), plan.advice_window, house.counters.clone()));
+        let _http = open_http(&plan, &house, &strings, &watch, log)?;
         let listener = Listener::bind(&addresses(&plan), TcpOptions::default()).await?;
         tokio::spawn({
             let house = house.clone();
             async move { house.rules.derive_ahead().await }
         });
+        tokio::spawn(pulse::beat(house.clone(), watch));
         tokio::spawn(vacate::on_demand(house.clone()));
         look_for_changes(&house, plan.catalog_check);
         tokio::spawn(
             certificates
                 .watch(house.counters.clone(), signal(SignalKind::hangup()).map_err(StartError::Signals)?),
         );
+        let hangup = signal(SignalKind::hangup()).map_err(StartError::Signals)?;
+        let (admission, counters) = (house.rules.admission.clone(), house.counters.clone());
+        tokio::spawn(rules::watch(
+            plan.auth.clone(),
+            plan.client_tls.verifies_clients(),
+            admission,
+            counters,
+            hangup,
+        ));
         open_doors(&plan, listener, &house, &strings);
         strings.run(&plan.shutdown, |cx| signals.poll_stop(cx)).await;
         Ok(())
@@ -138,6 +154,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     });
     let keyring = Arc::default();
     let rules = Rules {
+        admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
         roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
         lookups: lookups(plan, certificates, &connector, &keyring),
         keyring,
@@ -153,7 +170,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         rules,
         registry: Registry::default(),
         databases: databases(plan, certificates),
-        passwords: plan.users.passwords(),
+        passwords: plan.users.clone(),
         pools: Pools::new(plan.totals.clone()),
         epochs: Arc::default(),
         vacate: Arc::default(),
@@ -237,10 +254,11 @@ fn open_http(
     plan: &Plan,
     house: &Arc<House>,
     strings: &Strings,
+    watch: &Arc<Watch>,
     log: Option<&log::Log>,
 ) -> Result<Option<Serving>, StartError> {
     let Some(address) = &plan.http.listen else { return Ok(None) };
-    let (pools, clients) = (house.clone(), house.clone());
+    let (pools, servers, clients) = (house.clone(), house.clone(), house.clone());
     let board = Board {
         about: About {
             started: SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO),
@@ -249,6 +267,13 @@ fn open_http(
         counters: house.counters.clone(),
         readiness: strings.readiness.clone(),
         pools: Box::new(move || pools.pools.all().iter().map(|pool| pool.snapshot()).collect()),
+        servers: Box::new(move || {
+            let all = servers.pools.all();
+            all.iter()
+                .map(|pool| (pool.database().to_owned(), pool.user().to_owned(), pool.servers()))
+                .collect()
+        }),
+        watch: watch.clone(),
         pinned: Box::new(move || clients.registry.pinned(Instant::now())),
         dropped_lines: log.map(log::Log::dropped_lines),
     };

@@ -4,8 +4,11 @@
 //! row in [`super::table`].
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::cell::{Counter, Gauge, Histogram, Latest, Tally};
+use super::limiter::Limiter;
+use super::news::NewsRing;
 use crate::wire::fault::Fault;
 use crate::wire::sqlstate::SqlState;
 
@@ -14,6 +17,14 @@ const LOGIN_BOUNDS_US: &[u64] = &[
     1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
     10_000_000,
 ];
+
+/// Bounds of the histogram of lags, in microseconds.
+const LAG_BOUNDS_US: &[u64] =
+    &[100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 1_000_000];
+
+/// Lines of one kind that the log gets in a while, where clients can cause any number of them.
+const LINES: u32 = 5;
+const LINES_WINDOW: Duration = Duration::from_secs(10);
 
 /// Every code that an arm of [`Fault`] has; `tests/errors_doc.rs` holds the two together.
 const OWN_CODES: &[&str] = &[
@@ -117,6 +128,9 @@ impl From<&Fault> for Closed {
             Fault::LoginFailed { .. }
             | Fault::UsersUnknown
             | Fault::RefusedByRule(_)
+            | Fault::NoRule { .. }
+            | Fault::RejectedByRule { .. }
+            | Fault::NotThisUser { .. }
             | Fault::UnknownDatabase(_)
             | Fault::LoginTimeout(_)
             | Fault::TooManyClients { .. }
@@ -180,10 +194,19 @@ pub struct Counters {
     pub server_handshakes: Tally,
     /// Attempts to take new certificates over.
     pub certificate_reloads: Tally,
+    /// Attempts to take new HBA rules over.
+    pub rule_reloads: Tally,
     /// When certificates end, in seconds since the epoch; 0 without one.
     pub client_certificate_end: Latest,
     pub server_certificate_end: Latest,
     pub log_lines_dropped: Counter,
+    /// Transactions longer than `log.slow_transaction`.
+    pub slow_transactions: Counter,
+    /// What was told lately, and which lines were kept back.
+    pub news: NewsRing,
+    pub limiter: Limiter,
+    /// How long tasks that were ready waited for a thread.
+    pub lag: Histogram,
 }
 
 impl Default for Counters {
@@ -210,9 +233,14 @@ impl Default for Counters {
             client_handshakes: Tally::new(Done::LABELS),
             server_handshakes: Tally::new(Done::LABELS),
             certificate_reloads: Tally::new(Done::LABELS),
+            rule_reloads: Tally::new(Done::LABELS),
             client_certificate_end: Latest::default(),
             server_certificate_end: Latest::default(),
             log_lines_dropped: Counter::default(),
+            slow_transactions: Counter::default(),
+            news: NewsRing::default(),
+            limiter: Limiter::new(LINES, LINES_WINDOW),
+            lag: Histogram::new(LAG_BOUNDS_US),
         }
     }
 }

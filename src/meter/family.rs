@@ -30,6 +30,8 @@ impl Kind {
 pub enum Value {
     Count(u64),
     Time(Duration),
+    /// Not negative.
+    Ratio(f64),
 }
 
 /// A histogram as it was read.
@@ -47,6 +49,8 @@ pub enum Read<S> {
     One(fn(&S) -> Value),
     /// One number for each value of the label that is named here.
     By(&'static str, fn(&S) -> Vec<(&'static str, Value)>),
+    /// The same for values that aren't known beforehand. They may come from the network.
+    Named(&'static str, fn(&S) -> Vec<(String, Value)>),
     Spread(fn(&S) -> Distribution),
 }
 

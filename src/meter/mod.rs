@@ -9,5 +9,7 @@
 pub mod cell;
 pub mod counters;
 pub mod family;
+pub mod limiter;
+pub mod news;
 pub mod table;
 pub mod visit;

@@ -108,6 +108,11 @@ pub static COUNTERS: &[Family<Counters>] = &[
         "Attempts to take over new certificates, by outcome.",
         By("outcome", |c| c.certificate_reloads.read()),
     ),
+    Family::counter(
+        "pgweir_hba_reloads_total",
+        "Attempts to take over new HBA rules, by outcome.",
+        By("outcome", |c| c.rule_reloads.read()),
+    ),
     Family::gauge(
         "pgweir_tls_certificate_not_after_seconds",
         "When the certificate that clients or servers see ends, in seconds since the epoch; 0 without one.",
@@ -115,6 +120,16 @@ pub static COUNTERS: &[Family<Counters>] = &[
             let ends = [("client", &c.client_certificate_end), ("server", &c.server_certificate_end)];
             ends.map(|(side, end)| (side, Count(end.get()))).into()
         }),
+    ),
+    Family::counter(
+        "pgweir_slow_transactions_total",
+        "Transactions that took longer than log.slow_transaction.",
+        One(|c| Count(c.slow_transactions.get())),
+    ),
+    Family::histogram(
+        "pgweir_runtime_lag_seconds",
+        "How long tasks that were ready waited for a thread, tried ten times a second.",
+        |c| c.lag.read(),
     ),
     Family::counter(
         "pgweir_log_lines_dropped_total",

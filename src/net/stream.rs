@@ -89,6 +89,14 @@ impl Stream {
         }
     }
 
+    /// Whose process is at the other end of a Unix socket, as it was when it connected.
+    pub fn peer_uid(&self) -> Option<u32> {
+        match self {
+            Self::Unix(socket) => socket.peer_cred().ok().map(|credentials| credentials.uid()),
+            Self::Tcp(_) | Self::Tls(_) => None,
+        }
+    }
+
     /// The error that the kernel keeps for this socket, if there is one.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         each!(self, socket => SockRef::from(socket).take_error(), tls => SockRef::from(tls.socket()).take_error())

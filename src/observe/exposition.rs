@@ -51,6 +51,11 @@ impl Exposition {
                     self.line(family.name, "", labels, Some((label, text)), value);
                 }
             }
+            Read::Named(label, read) => {
+                for (text, value) in read(source) {
+                    self.line(family.name, "", labels, Some((label, &text)), value);
+                }
+            }
             Read::Spread(read) => self.spread(family.name, labels, &read(source)),
         }
     }
@@ -91,6 +96,7 @@ impl Exposition {
         match value {
             Value::Count(count) => writeln!(self.0, " {count}"),
             Value::Time(time) => writeln!(self.0, " {}", Seconds(time)),
+            Value::Ratio(ratio) => writeln!(self.0, " {ratio:.6}"),
         }
         .expect("a String takes everything");
     }

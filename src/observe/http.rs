@@ -1,4 +1,4 @@
-//! The HTTP server of `/metrics`, `/pins.json`, `/healthz` (`/livez`) and `/readyz`.
+//! The HTTP server of the status page, `/status.json`, `/pins.json`, `/metrics`, `/healthz` (`/livez`) and `/readyz`.
 //!
 //! It has one thread with its own runtime and serves until it is stopped, while the process drains too. What a
 //! stranger can take is bounded: connections at once, bytes of a request, time of a connection. Each connection
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use http_body_util::Full;
 use hyper::body::Bytes;
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
@@ -25,7 +25,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::board::Board;
-use super::{exposition, pins, scrape};
+use super::page::Page;
+use super::{exposition, pins, scrape, status};
 
 /// Connections at once; the next ones wait in the kernel's queue.
 const MAX_CONNECTIONS: usize = 16;
@@ -109,13 +110,20 @@ impl Drop for Serving {
     }
 }
 
+/// All that the routes need.
+struct Shown {
+    board: Arc<Board>,
+    page: Page,
+}
+
 async fn accept(listener: tokio::net::TcpListener, board: Arc<Board>) -> Infallible {
     let seats = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let shown = Arc::new(Shown { board, page: Page::new() });
     loop {
         let seat = Arc::clone(&seats).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
-                tokio::spawn(converse(stream, Arc::clone(&board), seat));
+                tokio::spawn(converse(stream, Arc::clone(&shown), seat));
             }
             Err(error) => {
                 tracing::debug!(%error, "HTTP: accept failed");
@@ -126,9 +134,9 @@ async fn accept(listener: tokio::net::TcpListener, board: Arc<Board>) -> Infalli
 }
 
 /// One connection: one request, one answer.
-async fn converse(stream: TcpStream, board: Arc<Board>, _seat: OwnedSemaphorePermit) {
+async fn converse(stream: TcpStream, shown: Arc<Shown>, _seat: OwnedSemaphorePermit) {
     let service = service_fn(|request: hyper::Request<hyper::body::Incoming>| {
-        let answer = answer(request.method(), request.uri().path(), request.uri().query(), &board);
+        let answer = answer(request.method(), request.uri().path(), request.uri().query(), &shown);
         std::future::ready(Ok::<_, Infallible>(answer))
     });
     let conversation = http1::Builder::new()
@@ -146,12 +154,14 @@ async fn converse(stream: TcpStream, board: Arc<Board>, _seat: OwnedSemaphorePer
 }
 
 /// The routes. hyper leaves the body away when the method is HEAD.
-fn answer(method: &Method, path: &str, query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
-    let route: fn(Option<&str>, &Board) -> Response<Full<Bytes>> = match path {
-        "/metrics" => metrics,
-        "/pins.json" => pins,
+fn answer(method: &Method, path: &str, query: Option<&str>, shown: &Shown) -> Response<Full<Bytes>> {
+    let route: fn(Option<&str>, &Shown) -> Response<Full<Bytes>> = match path {
+        "/" => |_, shown| page(&shown.page),
+        "/metrics" => |_, shown| metrics(&shown.board),
+        "/status.json" => |query, shown| status_json(query, &shown.board),
+        "/pins.json" => |_, shown| pins(&shown.board),
         "/healthz" | "/livez" => |_, _| text(StatusCode::OK, "ok\n"),
-        "/readyz" => readyz,
+        "/readyz" => |query, shown| readyz(query, &shown.board),
         _ => return text(StatusCode::NOT_FOUND, "not found\n"),
     };
     if !matches!(*method, Method::GET | Method::HEAD) {
@@ -159,17 +169,36 @@ fn answer(method: &Method, path: &str, query: Option<&str>, board: &Board) -> Re
         refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refusal;
     }
-    route(query, board)
+    route(query, shown)
 }
 
-fn metrics(_query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
+fn page(page: &Page) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, page.html());
+    for (name, value) in page.headers() {
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+fn metrics(board: &Board) -> Response<Full<Bytes>> {
     let mut response = text(StatusCode::OK, scrape::page(board));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(exposition::CONTENT_TYPE));
     response
 }
 
-fn pins(_query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
-    let mut response = text(StatusCode::OK, pins::page((board.pinned)()));
+/// `since=N`: histories begin with point N.
+fn status_json(query: Option<&str>, board: &Board) -> Response<Full<Bytes>> {
+    let since = query.and_then(|q| q.split('&').find_map(|part| part.strip_prefix("since=")?.parse().ok()));
+    let status = status::read::status(board, since.unwrap_or(0));
+    json(serde_json::to_vec(&status).expect("numbers, texts and lists of them"))
+}
+
+fn pins(board: &Board) -> Response<Full<Bytes>> {
+    json(pins::page((board.pinned)()))
+}
+
+fn json(body: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = text(StatusCode::OK, body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
@@ -188,6 +217,7 @@ fn text(status: StatusCode, body: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

@@ -18,9 +18,6 @@ use tracing_subscriber::fmt::MakeWriter;
 use self::escape::Escaping;
 
 mod escape;
-mod limiter;
-
-pub use limiter::Limiter;
 
 /// Lines that wait for a slow reader; at some 200 bytes each about 2 MiB.
 const QUEUED_LINES: usize = 10_000;

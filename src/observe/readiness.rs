@@ -52,6 +52,11 @@ impl Readiness {
         self.upstream_seen.fetch_or(answers, Relaxed);
     }
 
+    /// What [`Self::upstream`] was told last.
+    pub fn upstream_answers(&self) -> bool {
+        self.upstream_answers.load(Relaxed)
+    }
+
     /// `startup`: asked by a start-up probe, which also wants to know that an upstream has answered once.
     pub fn check(&self, startup: bool) -> Result<(), NotReady> {
         if self.draining.load(Relaxed) {

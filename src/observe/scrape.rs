@@ -4,6 +4,7 @@ use super::board::Board;
 use super::exposition::{Exposition, Labels};
 use super::pools::POOLS;
 use super::process::{ABOUT, USAGE, Usage};
+use super::watch::{Figures, WATCHED};
 use crate::meter::table::COUNTERS;
 use crate::pool::snapshot::PoolSnapshot;
 
@@ -19,7 +20,14 @@ pub fn page(board: &Board) -> String {
     }
     page.families(COUNTERS, &[(&[], &*board.counters)]);
     pools(&mut page, &(board.pools)());
+    watched(&mut page, &board.watch.figures());
     page.into_text()
+}
+
+fn watched(page: &mut Exposition, figures: &[Figures]) {
+    let labels: Vec<_> = figures.iter().map(|f| [("database", &*f.database), ("user", &*f.user)]).collect();
+    let sources: Vec<(Labels<'_>, _)> = labels.iter().map(|l| &l[..]).zip(figures).collect();
+    page.families(WATCHED, &sources);
 }
 
 fn pools(page: &mut Exposition, pools: &[PoolSnapshot]) {

@@ -2,11 +2,14 @@
 //! integrals over time, waits. `/metrics`, SHOW POOLS and the simulation read the same numbers.
 //!
 //! Depends on `snapshot` for the shape in which they are shown. Invariants: the counts sum to the backends that
-//! may exist; `waits` equals the ended waits in the buckets plus the clients that wait now.
+//! may exist; `waits` equals the ended waits in the buckets plus the clients that wait now; integrals over time count
+//! what is under way, so they grow evenly.
 
 use std::time::{Duration, Instant};
 
-use super::snapshot::{PoolSnapshot, WAIT_BOUNDS_US};
+use super::snapshot::PoolSnapshot;
+pub use super::snapshot::Tally;
+use super::spread::Spread;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,15 +26,16 @@ pub enum State {
 
 const STATES: usize = 5;
 
-/// What a client did with a server since it last said so.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub queries: u64,
-    pub transactions: u64,
-    /// Bytes from the client to the server.
-    pub bytes_up: u64,
-    /// Bytes from the server to the client.
-    pub bytes_down: u64,
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Connecting => "connecting",
+            Self::Idle => "idle",
+            Self::Active => "active",
+            Self::Pinned => "pinned",
+            Self::Closing => "closing",
+        }
+    }
 }
 
 /// The accounts of one pool.
@@ -43,12 +47,15 @@ pub struct Accounts {
     /// The moment up to which time is accounted for.
     since: Instant,
     waiting: u32,
+    waiting_peak: u32,
     waiting_ns: u128,
+    /// Client-nanoseconds spent waiting.
+    waiting_sum: u128,
     full_ns: u128,
-    wait_ns: u128,
     capacity: Capacity,
     pub(super) events: Events,
     tally: Tally,
+    census: Census,
 }
 
 /// What "full" is measured against.
@@ -65,11 +72,11 @@ pub struct Capacity {
 pub(super) struct Events {
     pub(super) checkouts: u64,
     waits: u64,
-    buckets: [u64; WAIT_BOUNDS_US.len() + 1],
+    wait: Spread,
+    think: Spread,
     pub(super) queue_timeouts: u64,
     pub(super) queue_refusals: u64,
-    pub(super) connects: u64,
-    pub(super) connect_failures: u64,
+    pub(super) connect: Spread,
     pub(super) servers_closed: u64,
 }
 
@@ -80,12 +87,14 @@ impl Accounts {
             spent: [0; STATES],
             since: now,
             waiting: 0,
+            waiting_peak: 0,
             waiting_ns: 0,
+            waiting_sum: 0,
             full_ns: 0,
-            wait_ns: 0,
             capacity: Capacity { target, exempt: 0 },
             events: Events::default(),
             tally: Tally::default(),
+            census: Census::new(now),
         }
     }
 
@@ -110,6 +119,7 @@ impl Accounts {
     pub(super) fn wait_begins(&mut self, now: Instant) {
         self.advance(now);
         self.waiting += 1;
+        self.waiting_peak = self.waiting_peak.max(self.waiting);
         self.events.waits += 1;
     }
 
@@ -117,17 +127,25 @@ impl Accounts {
     pub(super) fn wait_ends(&mut self, now: Instant, since: Instant) {
         self.advance(now);
         self.waiting -= 1;
-        let waited = now.saturating_duration_since(since);
-        let us = u64::try_from(waited.as_micros()).unwrap_or(u64::MAX);
-        self.events.buckets[WAIT_BOUNDS_US.partition_point(|bound| *bound < us)] += 1;
-        self.wait_ns += waited.as_nanos();
+        self.events.wait.record(now.saturating_duration_since(since));
     }
 
-    pub(super) fn add(&mut self, tally: Tally) {
-        self.tally.queries += tally.queries;
-        self.tally.transactions += tally.transactions;
-        self.tally.bytes_up += tally.bytes_up;
-        self.tally.bytes_down += tally.bytes_down;
+    /// A client asks for a server; `rested`: how long it has had none, if it ever had one.
+    pub(super) fn asked(&mut self, now: Instant, rested: Option<Duration>) {
+        if let Some(rested) = rested {
+            self.events.think.record(rested);
+        }
+        let present = self.count(State::Active) + self.count(State::Pinned) + self.waiting;
+        self.census.asked(now, rested, present);
+    }
+
+    pub(super) fn add(&mut self, tally: &Tally) {
+        self.tally.add(tally);
+    }
+
+    /// From now on the peak is that of now.
+    pub(super) fn forget_peak(&mut self) {
+        self.waiting_peak = self.waiting;
     }
 
     pub fn count(&self, state: State) -> u32 {
@@ -162,6 +180,7 @@ impl Accounts {
         }
         if self.waiting > 0 {
             self.waiting_ns += elapsed;
+            self.waiting_sum += elapsed * u128::from(self.waiting);
         }
         if self.is_full() {
             self.full_ns += elapsed;
@@ -178,26 +197,58 @@ impl Accounts {
             servers_pinned: self.count(State::Pinned),
             servers_closing: self.count(State::Closing),
             waiting: self.waiting,
+            waiting_peak: self.waiting_peak,
+            clients_seen: self.census.count(now),
             checkouts: self.events.checkouts,
             waits: self.events.waits,
-            wait_buckets: self.events.buckets,
-            wait_total: span(self.wait_ns),
+            wait: self.events.wait,
+            think: self.events.think,
             queue_timeouts: self.events.queue_timeouts,
             queue_refusals: self.events.queue_refusals,
-            transactions: self.tally.transactions,
-            queries: self.tally.queries,
-            bytes_up: self.tally.bytes_up,
-            bytes_down: self.tally.bytes_down,
-            connects: self.events.connects,
-            connect_failures: self.events.connect_failures,
+            work: self.tally,
+            connect: self.events.connect,
             servers_closed: self.events.servers_closed,
             idle_time: span(self.spent[State::Idle as usize]),
             active_time: span(self.spent[State::Active as usize]),
             pinned_time: span(self.spent[State::Pinned as usize]),
             full_time: span(self.full_ns),
             waiting_time: span(self.waiting_ns),
+            waiting_sum: span(self.waiting_sum),
             ..PoolSnapshot::default()
         }
+    }
+}
+
+/// How many different clients asked lately, without a list of them: each knows when it was served last.
+#[derive(Debug)]
+struct Census {
+    began: Instant,
+    seen: u32,
+    /// In the minute before.
+    before: u32,
+}
+
+impl Census {
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn new(now: Instant) -> Self {
+        Self { began: now, seen: 0, before: 0 }
+    }
+
+    /// `present`: clients that have a server or wait for one.
+    fn asked(&mut self, now: Instant, rested: Option<Duration>, present: u32) {
+        let age = now.saturating_duration_since(self.began);
+        if age >= Self::MINUTE {
+            self.before = if age < 2 * Self::MINUTE { self.seen } else { 0 };
+            (self.began, self.seen) = (now, present);
+        }
+        let age = now.saturating_duration_since(self.began);
+        self.seen += u32::from(rested.is_none_or(|rested| rested > age));
+    }
+
+    fn count(&self, now: Instant) -> u32 {
+        let age = now.saturating_duration_since(self.began);
+        if age < 2 * Self::MINUTE { self.seen.max(self.before) } else { 0 }
     }
 }
 
@@ -223,19 +274,22 @@ mod tests {
         let s = a.snapshot(at(12));
         assert_eq!((s.active_time, s.idle_time), (Duration::from_secs(7), Duration::from_secs(2)));
         assert_eq!((s.full_time, s.waiting_time), (Duration::from_secs(7), Duration::from_secs(6)));
-        assert_eq!((s.waits, s.waiting, s.wait_total), (1, 0, Duration::from_secs(6)));
-        assert_eq!(s.wait_buckets[16], 1, "6 s lies between 5 s and 15 s");
+        assert_eq!((s.waits, s.waiting, s.wait.sum), (1, 0, Duration::from_secs(6)));
+        assert_eq!((s.waiting_peak, s.waiting_sum), (1, Duration::from_secs(6)));
     }
 
     #[test]
-    fn a_wait_of_exactly_a_bound_belongs_to_it() {
+    fn each_client_is_seen_once_a_minute() {
         let t0 = crate::pool::tests::epoch();
+        let at = |s| t0 + Duration::from_secs(s);
         let mut a = Accounts::new(t0, 1);
-        for us in [0, 50, 51, 60_000_000, 60_000_001] {
-            a.wait_begins(t0);
-            a.wait_ends(t0 + Duration::from_micros(us), t0);
-        }
-        let buckets = a.snapshot(t0).wait_buckets;
-        assert_eq!((buckets[0], buckets[1], buckets[17], buckets[18]), (2, 1, 1, 1));
+        a.asked(at(1), None);
+        a.asked(at(2), Some(Duration::from_secs(1)));
+        a.asked(at(3), None);
+        assert_eq!(a.snapshot(at(4)).clients_seen, 2);
+        a.asked(at(70), Some(Duration::from_secs(67)));
+        assert_eq!(a.snapshot(at(71)).clients_seen, 2, "as in the minute before");
+        assert_eq!(a.snapshot(at(71)).think.count(), 2);
+        assert_eq!(a.snapshot(at(300)).clients_seen, 0);
     }
 }

@@ -24,30 +24,37 @@
 //! - every ticket is answered by its deadline.
 
 mod answer;
+mod books;
 mod pins;
+mod slot;
 mod supply;
 mod time;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use self::books::Books;
+use self::slot::Slot;
 use super::accounts::{Accounts, Capacity, State, Tally};
 use super::health::Health;
 use super::idle::IdleServers;
-use super::key::{ProfileId, ServerId, Wish};
+use super::key::{Moment, ProfileId, ServerId, Wish};
 use super::lifetime::Dice;
 use super::limits::{Seat, Spare};
 use super::queue::{Cancelled, Collected, Left, Queue};
 use super::settings::PoolSettings;
 
+pub use self::books::{Purpose, Returned};
 pub use super::queue::Ticket;
 pub use answer::{Checkout, Ended, Held, Order, Permit, Pin, Refusal};
 
 /// One pool of servers `S`, whose waiting clients are woken by `W`.
 #[derive(Debug)]
 pub struct Core<S, W> {
+    epoch: Instant,
     settings: PoolSettings,
     seat: Seat,
     health: Health,
@@ -55,15 +62,14 @@ pub struct Core<S, W> {
     phase: Phase,
     slots: Slab<Slot<W>>,
     /// Drawn by the next server.
-    serial: u32,
+    serial: NonZeroU32,
     /// Profiles of the servers being opened.
     connecting: Vec<ProfileId>,
     idle: IdleServers<S>,
     queue: Queue<Held<S>, W>,
     /// Pinned servers that don't count against `size`.
     exempt: u32,
-    /// Pins that ever were, by reason.
-    pins: BTreeMap<&'static str, u64>,
+    books: Books,
     /// The server that is being closed for its age: one at a time.
     retiring: Option<ServerId>,
     /// A place under the ceilings was asked for and not given.
@@ -86,23 +92,6 @@ enum Phase {
     Draining(Instant),
     /// Nobody.
     Shut,
-}
-
-#[derive(Debug)]
-struct Slot<W> {
-    serial: u32,
-    profile: ProfileId,
-    state: State,
-    pin: Option<Pin<W>>,
-    /// Its client was asked to give it back. Only while its pin yields.
-    asked_back: Option<Asked>,
-    exempt: bool,
-    yielded: bool,
-    opened: Instant,
-    /// When it has become too old.
-    expires: Option<Instant>,
-    /// How long it may rest.
-    idle_for: Option<Duration>,
 }
 
 /// A client was asked for its server.
@@ -141,18 +130,19 @@ impl<S, W: Clone> Core<S, W> {
     /// `seed`: for jitter.
     pub fn new(now: Instant, settings: PoolSettings, seat: Seat, seed: u64) -> Self {
         Self {
+            epoch: now,
             accounts: Accounts::new(now, settings.size),
             settings,
             seat,
             health: Health::default(),
             phase: Phase::Open,
             slots: Slab::new(),
-            serial: 0,
+            serial: NonZeroU32::MIN,
             connecting: Vec::new(),
             idle: IdleServers::new(),
             queue: Queue::new(),
             exempt: 0,
-            pins: BTreeMap::new(),
+            books: Books::default(),
             retiring: None,
             hungry: false,
             habit: None,
@@ -170,14 +160,19 @@ impl<S, W: Clone> Core<S, W> {
             return Checkout::Refused(Refusal::Draining);
         }
         self.habit = Some(wish.profile);
-        let Some(held) = self.idle.take(wish) else { return self.enqueue(now, wish.profile, waker) };
+        let rested = wish.rested.map(|since| since.elapsed(self.epoch, now));
+        self.accounts.asked(now, rested);
+        let Some(mut held) = self.idle.take(wish) else { return self.enqueue(now, wish, waker) };
         self.enter(now, held.id(), State::Active);
+        held.stopwatch.lent(now);
+        self.lend_to(now, held.id(), wish.application);
         self.accounts.events.checkouts += 1;
         self.queue.bypassed();
         Checkout::Lent(held)
     }
 
-    fn enqueue(&mut self, now: Instant, profile: ProfileId, waker: &W) -> Checkout<S> {
+    fn enqueue(&mut self, now: Instant, wish: &Wish, waker: &W) -> Checkout<S> {
+        let Wish { profile, application, .. } = *wish;
         if let Some(refusal) = self.health.rejection(now, profile)
             && !self.serves(profile)
         {
@@ -191,7 +186,7 @@ impl<S, W: Clone> Core<S, W> {
             self.accounts.events.queue_refusals += 1;
             return Checkout::Refused(Refusal::QueueFull { size: self.settings.size, limit });
         }
-        let ticket = self.queue.push(now, profile, waker.clone());
+        let ticket = self.queue.push(now, profile, application, waker.clone());
         self.accounts.wait_begins(now);
         self.plan(now);
         Checkout::Queued(ticket)
@@ -209,28 +204,41 @@ impl<S, W: Clone> Core<S, W> {
     /// The client doesn't want it any more. A server that was granted meanwhile goes to the next in line.
     pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
         match self.queue.cancel(ticket) {
-            Cancelled::Waited(left) => self.wait_ends(now, left.since),
+            Cancelled::Waited(left) => self.wait_ends(now, &left),
             Cancelled::Held(held) => self.place(now, held),
             Cancelled::Refused => {}
         }
     }
 
     /// Takes back a server that is clean.
-    pub fn give_back(&mut self, now: Instant, held: Held<S>, tally: Tally) {
-        self.accounts.add(tally);
+    pub fn give_back(&mut self, now: Instant, mut held: Held<S>, tally: Tally) -> Returned {
+        self.tally(&held, tally);
+        let transaction = match tally.transactions {
+            0 => {
+                held.stopwatch.dropped(now);
+                None
+            }
+            _ => held.stopwatch.ended(now),
+        };
+        self.loan_ends(now, held.id());
         if self.slot(held.id()).state == State::Pinned {
             self.unpin(now, &held);
         }
         self.place(now, held);
+        Returned { at: Moment::of(self.epoch, now), transaction }
     }
 
     /// Books what was done with a server that stays lent.
-    pub fn tally(&mut self, tally: Tally) {
-        self.accounts.add(tally);
+    pub fn tally(&mut self, held: &Held<S>, tally: Tally) {
+        self.accounts.add(&tally);
+        self.worked(held, tally.transactions);
     }
 
     /// A lent server is not coming back: it is the caller's to close, and then [`Self::gone`].
-    pub fn end(&mut self, now: Instant, held: Held<S>) -> (S, Permit) {
+    pub fn end(&mut self, now: Instant, mut held: Held<S>) -> (S, Permit) {
+        held.stopwatch.dropped(now);
+        self.loan_ends(now, held.id());
+        self.pin_ends(now, held.id());
         self.enter(now, held.id(), State::Closing);
         (held.server, held.permit)
     }
@@ -257,7 +265,9 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     /// A clean server in nobody's hand: to the next in line, to rest, or to its end.
-    fn place(&mut self, now: Instant, held: Held<S>) {
+    fn place(&mut self, now: Instant, mut held: Held<S>) {
+        // One that was granted and not collected.
+        self.loan_ends(now, held.id());
         match self.next(now, &held) {
             Next::Rest => {
                 self.enter(now, held.id(), State::Idle);
@@ -268,9 +278,11 @@ impl<S, W: Clone> Core<S, W> {
                 }
             }
             Next::Serve => {
-                let profile = held.profile;
+                let (profile, id) = (held.profile, held.id());
+                held.stopwatch.lent(now);
                 let left = self.queue.grant(profile, held).ok().expect("`next` saw a client in this line");
                 self.accounts.events.checkouts += 1;
+                self.lend_to(now, id, left.application);
                 self.dismiss(now, left);
             }
             Next::End(why) => self.close(now, held, why),
@@ -323,12 +335,13 @@ impl<S, W: Clone> Core<S, W> {
 
     /// Someone has left the queue for good.
     fn dismiss(&mut self, now: Instant, left: Left<W>) {
-        self.wait_ends(now, left.since);
+        self.wait_ends(now, &left);
         self.wakes.push_back(left.waker);
     }
 
-    fn wait_ends(&mut self, now: Instant, since: Instant) {
-        self.accounts.wait_ends(now, since);
+    fn wait_ends(&mut self, now: Instant, left: &Left<W>) {
+        self.accounts.wait_ends(now, left.since);
+        self.books.applications.waited(left.application, now.saturating_duration_since(left.since));
         // Another one is the oldest now, perhaps, and the reserve opens by the oldest's wait.
         if let Some(at) = self.reserve_at().filter(|at| *at > now) {
             self.arm_by(at);
@@ -341,7 +354,9 @@ impl<S, W: Clone> Core<S, W> {
 
     /// The one door for a state change of an existing server.
     fn enter(&mut self, now: Instant, server: ServerId, state: State) {
-        let from = std::mem::replace(&mut self.slot(server).state, state);
+        let slot = self.slot(server);
+        slot.since = now;
+        let from = std::mem::replace(&mut slot.state, state);
         self.accounts.transition(now, Some(from), Some(state));
     }
 
@@ -364,11 +379,5 @@ impl<S, W: Clone> Core<S, W> {
 
     fn arm_by(&mut self, at: Instant) {
         self.stir |= self.armed.is_none_or(|armed| at < armed);
-    }
-}
-
-impl<W> Slot<W> {
-    fn is_old(&self, now: Instant) -> bool {
-        self.expires.is_some_and(|at| at <= now)
     }
 }

@@ -19,6 +19,8 @@ use crate::wire::sqlstate::SqlState;
 #[error("{text}")]
 pub struct OpenError {
     pub kind: OpenErrorKind,
+    /// PostgreSQL's, if it said a word.
+    pub sqlstate: Option<SqlState>,
     /// For the log, and for the clients of this pool.
     pub text: String,
 }
@@ -94,6 +96,11 @@ impl Health {
     pub(super) fn rejection(&self, now: Instant, profile: ProfileId) -> Option<Refusal> {
         let r = self.rejections.iter().find(|r| r.profile == profile && now < r.until)?;
         Some(Refusal::Rejected { sqlstate: r.sqlstate, message: Arc::clone(&r.message) })
+    }
+
+    /// What is wrong, and whether it is that PostgreSQL is full.
+    pub(super) fn trouble(&self) -> Option<(Arc<str>, bool)> {
+        self.trouble.as_ref().map(|trouble| (Arc::clone(&trouble.text), trouble.got.is_some()))
     }
 
     pub(super) fn is_well(&self) -> bool {

@@ -1,12 +1,15 @@
-//! The names by which a pool tells servers and wishes apart. Depends on `catalog` for the age of defaults.
+//! The names by which a pool tells servers and wishes apart. Depends on `applications`, and on `catalog` for the age of
+//! defaults.
 //!
 //! Invariant: equal startup parameters have equal [`ProfileId`]s for as long as anyone holds the [`Profile`];
 //! an id is never used for another profile.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::applications::ApplicationId;
 use crate::catalog::DefaultsEpoch;
 
 /// The session settings that a server has, or that a client wants.
@@ -37,7 +40,33 @@ impl Label {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ServerId {
     pub(super) slot: u32,
-    pub(super) serial: u32,
+    /// Never 0, so that none is as small as one.
+    pub(super) serial: NonZeroU32,
+}
+
+/// A moment in the life of a pool in four bytes, for clients, of whom there are thousands. Right to [`Self::TICK_US`]; a
+/// pause of more than three days looks shorter by as many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment(NonZeroU32);
+
+impl Moment {
+    const TICK_US: u128 = 64;
+
+    pub(super) fn of(epoch: Instant, now: Instant) -> Self {
+        Self(NonZeroU32::MIN.saturating_add(Self::ticks(epoch, now).wrapping_sub(1)))
+    }
+
+    /// How long ago it was, at most.
+    pub(super) fn elapsed(self, epoch: Instant, now: Instant) -> Duration {
+        let ticks = Self::ticks(epoch, now).wrapping_sub(self.0.get());
+        Duration::from_micros(u64::from(ticks) * Self::TICK_US as u64)
+    }
+
+    fn ticks(epoch: Instant, now: Instant) -> u32 {
+        let ticks = now.saturating_duration_since(epoch).as_micros() / Self::TICK_US;
+        // It wraps.
+        (ticks as u32).max(1)
+    }
 }
 
 /// What a client would like to have.
@@ -49,6 +78,23 @@ pub struct Wish {
     pub label: Label,
     /// Where the client was served last.
     pub home: Option<ServerId>,
+    /// Whose it is, for the accounts.
+    pub application: ApplicationId,
+    /// Since when the client has had no server, if it ever had one.
+    pub rested: Option<Moment>,
+}
+
+impl Wish {
+    /// For any server with these parameters, as it is after login; nobody's in particular.
+    pub fn plain(profile: ProfileId) -> Self {
+        Self {
+            profile,
+            label: Label::BASELINE,
+            home: None,
+            application: ApplicationId::default(),
+            rested: None,
+        }
+    }
 }
 
 /// A set of startup parameters, by number.
@@ -162,6 +208,20 @@ mod tests {
     use super::*;
 
     const NOW: DefaultsEpoch = DefaultsEpoch::FIRST;
+
+    #[test]
+    fn a_moment_is_as_long_ago_as_it_was() {
+        let epoch = crate::pool::tests::epoch();
+        let at = |ms| epoch + Duration::from_millis(ms);
+        assert_eq!(Moment::of(epoch, epoch).elapsed(epoch, epoch), Duration::ZERO);
+        for (then, now) in [(0, 1_000), (5, 5), (1_000, 90_000_000), (300_000_000, 300_000_500)] {
+            let elapsed = Moment::of(epoch, at(then)).elapsed(epoch, at(now));
+            assert!(
+                elapsed.abs_diff(Duration::from_millis(now - then)) < Duration::from_micros(130),
+                "{elapsed:?}"
+            );
+        }
+    }
 
     #[test]
     fn order_repetition_and_application_name_make_no_difference() {

@@ -6,6 +6,8 @@
 #![deny(clippy::disallowed_methods)]
 
 pub mod accounts;
+pub mod applications;
+mod codes;
 pub mod core;
 pub mod health;
 mod idle;
@@ -17,5 +19,7 @@ pub mod settings;
 #[cfg(test)]
 mod simulation;
 pub mod snapshot;
+pub mod spread;
+pub mod stopwatch;
 #[cfg(test)]
 mod tests;

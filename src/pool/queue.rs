@@ -1,4 +1,4 @@
-//! Clients that wait for a server: first come, first served. Depends on `key` only.
+//! Clients that wait for a server: first come, first served. Depends on `key` and `applications`.
 //!
 //! Each profile has a line of its own, since a server can only serve its profile; numbers drawn on arrival say
 //! who is first over all lines. A ticket is good for one entry only, whatever has become of its place since.
@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use super::applications::ApplicationId;
 use super::core::Refusal;
 use super::key::ProfileId;
 
@@ -39,6 +40,7 @@ pub(super) struct Queue<G, W> {
 struct Entry<G, W> {
     number: u64,
     profile: ProfileId,
+    application: ApplicationId,
     since: Instant,
     /// `Queue::bypasses` on arrival.
     bypasses: u64,
@@ -69,9 +71,10 @@ pub(super) enum Collected<G> {
     Waiting(Ticket),
 }
 
-/// Whoever stopped waiting: since when, and how to wake it.
+/// Whoever stopped waiting: since when, whose client it is, and how to wake it.
 pub(super) struct Left<W> {
     pub(super) since: Instant,
+    pub(super) application: ApplicationId,
     pub(super) waker: W,
 }
 
@@ -80,13 +83,19 @@ impl<G, W> Queue<G, W> {
         Self { entries: Slab::new(), lines: Vec::new(), waiting: 0, drawn: 0, bypasses: 0 }
     }
 
-    pub(super) fn push(&mut self, now: Instant, profile: ProfileId, waker: W) -> Ticket {
+    pub(super) fn push(
+        &mut self,
+        now: Instant,
+        profile: ProfileId,
+        application: ApplicationId,
+        waker: W,
+    ) -> Ticket {
         let number = self.drawn;
         self.drawn += 1;
         self.waiting += 1;
         let older = self.line(profile).map(|line| self.lines[line].youngest);
         let stage = Stage::Waiting { older, younger: None, waker };
-        let entry = Entry { number, profile, since: now, bypasses: self.bypasses, stage };
+        let entry = Entry { number, profile, application, since: now, bypasses: self.bypasses, stage };
         let at = u32::try_from(self.entries.insert(entry)).expect("the queue's limit is a u32");
         match self.line(profile) {
             Some(line) => {
@@ -192,7 +201,7 @@ impl<G, W> Queue<G, W> {
     /// Unlinks a waiting entry.
     fn leave(&mut self, at: u32, stage: Stage<G, W>) -> Left<W> {
         let entry = &mut self.entries[at as usize];
-        let (profile, since) = (entry.profile, entry.since);
+        let (profile, application, since) = (entry.profile, entry.application, entry.since);
         let Stage::Waiting { older, younger, waker } = std::mem::replace(&mut entry.stage, stage) else {
             unreachable!("only waiting entries are linked")
         };
@@ -204,7 +213,7 @@ impl<G, W> Queue<G, W> {
         }
         self.shorten(profile, older, younger);
         self.waiting -= 1;
-        Left { since, waker }
+        Left { since, application, waker }
     }
 
     fn shorten(&mut self, profile: ProfileId, older: Option<u32>, younger: Option<u32>) {

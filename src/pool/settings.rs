@@ -5,14 +5,25 @@ use std::time::Duration;
 use crate::session::sequences::Reliance;
 
 /// When a server goes back to the pool.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// When the client disconnects.
     Session,
     /// When no transaction is open and nothing pins the server (the default).
+    #[default]
     Transaction,
     /// After each statement; transactions of several statements are refused.
     Statement,
+}
+
+impl Mode {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Transaction => "transaction",
+            Self::Statement => "statement",
+        }
+    }
 }
 
 /// How faithfully the session state of a client (settings, what pins a server) follows it between servers.

@@ -180,7 +180,11 @@ impl World {
                     Ok(()) => self.pools[pool].core.opened(now, permit, server),
                     Err(kind) => {
                         self.pools[pool].backends -= 1;
-                        self.pools[pool].core.failed(now, permit, &OpenError { kind, text: "no".into() });
+                        self.pools[pool].core.failed(
+                            now,
+                            permit,
+                            &OpenError { kind, sqlstate: None, text: "no".into() },
+                        );
                     }
                 };
             }
@@ -197,7 +201,7 @@ impl World {
     fn arrive(&mut self, pool: usize) {
         // One pool in three has a single profile, where order must be strict.
         let profile = if pool == 0 { ProfileId(0) } else { ProfileId(self.roll(PROFILES.into()) as u32) };
-        let wish = Wish { profile, label: Label::of(self.roll(3) as u32), home: None };
+        let wish = Wish { label: Label::of(self.roll(3) as u32), ..Wish::plain(profile) };
         let now = self.now;
         let house = &mut self.pools[pool];
         let client = house.arrived;
@@ -434,7 +438,7 @@ impl World {
             let size = scope.into_iter().flatten().fold(self.pools[pool].settings.size, u32::min);
             let client = |at| 1_000_000 + at;
             for at in 0..size {
-                let wish = Wish { profile: ProfileId(0), label: Label::of(0), home: None };
+                let wish = Wish::plain(ProfileId(0));
                 let now = self.now;
                 match self.pools[pool].core.checkout(now, &wish, &client(at)) {
                     Checkout::Lent(held) => {
@@ -530,7 +534,13 @@ impl Pool {
         assert_eq!((s.servers_active + s.servers_pinned) as usize, self.lent.len());
         let waiting = self.clients.values().filter(|state| matches!(state, State::Waiting { .. })).count();
         assert_eq!(s.waiting as usize, waiting);
-        assert_eq!(s.waits, s.wait_buckets.iter().sum::<u64>() + u64::from(s.waiting));
+        assert_eq!(s.waits, s.wait.count() + u64::from(s.waiting));
+        let held: Duration = s.applications.iter().map(|application| application.held).sum();
+        assert_eq!(held, s.active_time + s.pinned_time, "servers' time by application is all of it");
+        let pinned: Duration = s.pins.iter().map(|pin| pin.held).sum();
+        assert_eq!(pinned, s.pinned_time, "and by pin");
+        assert!(s.times.paused <= s.active_time);
+        assert!(s.wait.sum <= s.waiting_sum, "waits that are over are part of all waiting");
         assert!((self.served..=self.served + self.too_late).contains(&(s.checkouts as u32)));
         let deadline = self.core.deadline(now);
         assert!(

@@ -20,7 +20,7 @@ const A: ProfileId = ProfileId(0);
 const B: ProfileId = ProfileId(1);
 
 fn wish(profile: ProfileId) -> Wish {
-    Wish { profile, label: Label::BASELINE, home: None }
+    Wish::plain(profile)
 }
 
 /// A client that can do without its server.
@@ -134,7 +134,7 @@ impl Bench {
     }
 
     fn fail(&mut self, permit: Permit, kind: OpenErrorKind) {
-        self.core.failed(self.now, permit, &OpenError { kind, text: "no".into() });
+        self.core.failed(self.now, permit, &OpenError { kind, sqlstate: None, text: "no".into() });
     }
 
     /// `n` lent servers of one profile.
@@ -196,7 +196,7 @@ fn home_then_equal_label_then_baseline_then_the_latest() {
         pool.give_back(held);
     }
     let mut pick = |label: u32, home: Option<usize>| {
-        let wish = Wish { profile: A, label: Label::of(label), home: home.map(|home| ids[home]) };
+        let wish = Wish { label: Label::of(label), home: home.map(|home| ids[home]), ..Wish::plain(A) };
         let Checkout::Lent(held) = pool.core.checkout(pool.now, &wish, &0) else { panic!() };
         let at = ids.iter().position(|id| *id == held.id());
         let _ = held;
@@ -217,7 +217,7 @@ fn a_server_that_knows_more_names_than_its_client_may_is_not_lent() {
     let id = held.id();
     pool.give_back(held);
     let mut ask = |names, home| {
-        let wish = Wish { profile: A, label: knows(names), home };
+        let wish = Wish { label: knows(names), home, ..Wish::plain(A) };
         pool.core.checkout(pool.now, &wish, &0)
     };
     assert!(matches!(ask(0b10, Some(id)), Checkout::Queued(_)), "there is room for another");
@@ -235,7 +235,7 @@ fn a_server_that_is_opened_again_keeps_its_place() {
     let held = pool.core.reopened(pool.now, permit, server);
     assert_eq!((held.id(), held.label), (id, Label::BASELINE));
     let snapshot = pool.core.snapshot(pool.now);
-    assert_eq!((snapshot.connects, snapshot.servers_closed, snapshot.servers_active), (2, 1, 1));
+    assert_eq!((snapshot.connect.count(), snapshot.servers_closed, snapshot.servers_active), (2, 1, 1));
     assert_eq!(pool.give_back(held), None);
 }
 

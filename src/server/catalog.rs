@@ -4,7 +4,7 @@
 //! need the same wait for it; no body is kept.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Mutex;
 
@@ -23,6 +23,16 @@ pub struct Catalog {
     pub lexicon: Arc<Lexicon>,
     exact_names: bool,
     turn: Mutex<()>,
+    connections: parking_lot::Mutex<Option<Connections>>,
+}
+
+/// PostgreSQL's connections, as it told when its catalogue was looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Connections {
+    pub max: u32,
+    pub reserved: u32,
+    pub used: u32,
+    pub at: SystemTime,
 }
 
 impl Catalog {
@@ -39,7 +49,7 @@ impl Catalog {
     pub async fn renew(&self, server: &mut Connection) -> Result<(), AskError> {
         let _turn = self.turn.lock().await;
         let Some(claim) = self.lexicon.claim(Instant::now()) else { return Ok(()) };
-        let fingerprint = fingerprint(server).await?;
+        let fingerprint = self.fingerprint(server).await?;
         let Err(claim) = claim.confirm(&fingerprint) else { return Ok(()) };
         let routines = routines(server, Draft::new(self.exact_names)).await?;
         tracing::debug!(names = routines.len(), "read the functions and triggers");
@@ -52,20 +62,36 @@ impl Catalog {
     /// # Errors
     /// As [`Self::renew`].
     pub async fn compare(&self, server: &mut Connection) -> Result<(), AskError> {
-        self.lexicon.compare(&fingerprint(server).await?);
+        let fingerprint = self.fingerprint(server).await?;
+        self.lexicon.compare(&fingerprint);
         Ok(())
     }
-}
 
-async fn fingerprint(server: &mut Connection) -> Result<Box<str>, AskError> {
-    let mut fingerprint = Box::default();
-    ask(server, &[queries::FINGERPRINT], |row| {
-        if let [Some(value)] = *row {
-            fingerprint = String::from_utf8_lossy(value).into();
-        }
-    })
-    .await?;
-    Ok(fingerprint)
+    /// `None`: nobody has looked yet.
+    pub fn connections(&self) -> Option<Connections> {
+        *self.connections.lock()
+    }
+
+    /// Asks for connections on the way.
+    async fn fingerprint(&self, server: &mut Connection) -> Result<Box<str>, AskError> {
+        let mut fingerprint = Box::default();
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse().ok();
+        ask(server, &[queries::FINGERPRINT, queries::CONNECTIONS], |row| match *row {
+            [Some(value)] => fingerprint = String::from_utf8_lossy(value).into(),
+            [_, Some(max), Some(reserved), Some(used)] => {
+                let numbers = number(max).zip(number(reserved)).zip(number(used));
+                *self.connections.lock() = numbers.map(|((max, reserved), used)| Connections {
+                    max,
+                    reserved,
+                    used,
+                    at: SystemTime::now(),
+                });
+            }
+            _ => {}
+        })
+        .await?;
+        Ok(fingerprint)
+    }
 }
 
 async fn routines(server: &mut Connection, mut draft: Draft) -> Result<Routines, AskError> {

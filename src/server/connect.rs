@@ -11,8 +11,10 @@ use tokio::time::{Instant, timeout_at};
 use super::derive::Deriver;
 use super::encrypt::{Answer, EncryptError, encrypt};
 use super::login::{Line, log_in};
+use super::password_command::CommandError;
 use super::upstream::{Host, SessionAttrs, Upstream};
 use crate::auth::keyring::Keyring;
+use crate::auth::passfile::Passfile;
 use crate::auth::respond::Refusal;
 use crate::auth::secret::Secret;
 use crate::meter::counters::{Counters, Done};
@@ -42,6 +44,8 @@ pub struct Target<'a> {
     pub user: &'a str,
     /// Preferred to the upstream's password.
     pub password: Option<&'a Secret>,
+    /// Where to look where there is neither.
+    pub passfile: Option<&'a Passfile>,
     /// Without any password: where the user's own keys are.
     pub keyring: Option<&'a Keyring>,
     /// The client's startup parameters. They win over the upstream's; of `options`, both are sent.
@@ -50,6 +54,32 @@ pub struct Target<'a> {
     pub minor: u16,
     /// `None`: plain text only.
     pub tls: Option<&'a Outbound>,
+}
+
+/// Where libpq looks for a socket of which it knows nothing else; its file of passwords calls them so.
+const DEFAULT_SOCKETS: [&str; 2] = ["/var/run/postgresql", "/tmp"];
+
+impl<'a> Target<'a> {
+    pub(super) fn user(&self) -> &'a str {
+        self.upstream.user.as_deref().unwrap_or(self.user)
+    }
+
+    pub(super) fn database(&self) -> &'a str {
+        self.upstream.database.as_deref().unwrap_or(self.database)
+    }
+
+    /// The same, with the password that there is for this host.
+    fn at(&self, host: &Host) -> Self {
+        let password = self.password.or(self.upstream.password.as_ref());
+        Self { password: password.or_else(|| self.of_passfile(host)), ..*self }
+    }
+
+    fn of_passfile(&self, host: &Host) -> Option<&'a Secret> {
+        let name = host.name();
+        let local = DEFAULT_SOCKETS.contains(&&*name).then_some("localhost");
+        let names: Vec<_> = [&*name].into_iter().chain(local).collect();
+        self.passfile?.find(&names, host.port(), self.database(), self.user())
+    }
 }
 
 /// How one server is reached, and not another one of the same name: a cancel request must go there.
@@ -97,6 +127,8 @@ pub enum ConnectError {
     Tls(#[from] EncryptError),
     #[error("the server is not what target_session_attrs demands")]
     Unfit,
+    #[error(transparent)]
+    Password(#[from] CommandError),
 }
 
 impl ConnectError {
@@ -105,8 +137,13 @@ impl ConnectError {
         match self {
             Self::Unreachable(_) | Self::Timeout | Self::NoTls | Self::Tls(_) | Self::Unfit => true,
             Self::Refused { sqlstate, .. } => *sqlstate == SqlState::CANNOT_CONNECT_NOW,
-            Self::Auth(_) | Self::Protocol(_) => false,
+            Self::Auth(_) | Self::Protocol(_) | Self::Password(_) => false,
         }
+    }
+
+    /// Whether another password may do better.
+    pub(super) fn is_about_the_password(&self) -> bool {
+        matches!(self, Self::Refused { sqlstate: SqlState::INVALID_PASSWORD, .. })
     }
 
     /// Whether the same host may take us with encryption, or without: as `pg_hba.conf` has it, or for lack of TLS.
@@ -165,6 +202,7 @@ impl Connector {
         target: &Target<'_>,
         deadline: Instant,
     ) -> Result<Established, ConnectError> {
+        let target = &target.at(host);
         let plain = || self.plain(host, target, deadline);
         let (Host::Tcp { name, .. }, Some(tls)) = (host, target.tls) else { return plain().await };
         let mode = tls.mode_for(name);

@@ -44,6 +44,10 @@ pub struct Connection {
 }
 
 impl Backend for Connection {
+    fn pid(&self) -> i32 {
+        self.ledger.pid
+    }
+
     /// Whether an idle connection is still there and silent, without entering the kernel when it is.
     ///
     /// What an idle server may say (a changed parameter, a notice) is taken in; everything else, its goodbye

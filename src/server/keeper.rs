@@ -93,7 +93,10 @@ impl<C: Backend> Attempt<C> {
     fn ended(mut self, result: Result<Box<C>, OpenError>) {
         let Some(permit) = self.permit.take() else { return };
         match result {
-            Ok(server) => self.pool.with(|core, now| core.opened(now, permit, server)),
+            Ok(server) => self.pool.with(|core, now| {
+                core.identify(permit.id(), server.pid());
+                core.opened(now, permit, server);
+            }),
             Err(error) => {
                 warn!(database = self.pool.database(), user = self.pool.user(), %error, "no server opened");
                 self.pool.with(|core, now| core.failed(now, permit, &error));
@@ -113,7 +116,7 @@ impl<C: Backend> Drop for Attempt<C> {
     fn drop(&mut self) {
         if let Some(permit) = self.permit.take() {
             let text = "the attempt to connect ended unexpectedly".into();
-            let error = OpenError { kind: OpenErrorKind::Unreachable, text };
+            let error = OpenError { kind: OpenErrorKind::Unreachable, sqlstate: None, text };
             self.pool.with(|core, now| core.failed(now, permit, &error));
         }
     }

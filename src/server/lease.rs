@@ -7,12 +7,14 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::Instant;
 
 use super::connection::Connection;
 use super::lend::{Backend, Pool};
 use crate::pool::accounts::Tally;
-use crate::pool::core::{Held, Permit, Pin};
+use crate::pool::core::{Held, Permit, Pin, Purpose, Returned};
 use crate::pool::key::{Label, ServerId};
+use crate::pool::stopwatch::Stopwatch;
 use crate::session::clean::Clean;
 
 /// A lent server; its connection is what it derefs to.
@@ -62,14 +64,29 @@ impl<C: Backend> Lease<C> {
 
     /// Books what was done with a server that stays lent.
     pub fn tally(&self, tally: Tally) {
-        self.pool.with(|core, _| core.tally(tally));
+        self.pool.with(|core, _| core.tally(self.held(), tally));
     }
 
-    /// Gives the server back, for anyone.
-    pub fn release(mut self, _proof: Clean, tally: Tally) {
-        if let Some(held) = self.held.take() {
-            self.pool.with(|core, now| core.give_back(now, held, tally));
-        }
+    /// Books a question of pgweir's own, which began then and is answered now.
+    pub fn asked_for(&self, purpose: Purpose, began: Instant) {
+        self.pool.with(|core, now| core.asked_for(purpose, now.saturating_duration_since(began)));
+    }
+
+    /// By the clock: what its client and it are doing.
+    pub fn stopwatch(&mut self) -> &mut Stopwatch {
+        &mut self.held_mut().stopwatch
+    }
+
+    /// The connection, and the watch on it.
+    pub fn parts(&mut self) -> (&mut C, &mut Stopwatch) {
+        let held = self.held_mut();
+        (&mut held.server, &mut held.stopwatch)
+    }
+
+    /// Gives the server back, for anyone. Says when that was.
+    pub fn release(mut self, _proof: Clean, tally: Tally) -> Returned {
+        let held = self.held.take().expect(HELD);
+        self.pool.with(|core, now| core.give_back(now, held, tally))
     }
 
     /// Ends a server that does nothing: it is lost, or in a state that can't be mended.

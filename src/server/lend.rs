@@ -23,15 +23,22 @@ use super::lease::Lease;
 use super::pools::Neighbours;
 use super::upstream::Upstream;
 use crate::catalog::Epochs;
+use crate::pool::applications::ApplicationId;
 use crate::pool::core::{self, Core, Refusal, Ticket};
 use crate::pool::health::OpenError;
 use crate::pool::key::{Profile, ProfileId, Profiles, Wish};
 use crate::pool::limits::Seat;
 use crate::pool::settings::PoolSettings;
-use crate::pool::snapshot::PoolSnapshot;
+use crate::pool::snapshot::{PoolSnapshot, ServerSnapshot};
+use crate::wire::sqlstate::SqlState;
 
 /// What a pool needs of a connection to a backend.
 pub trait Backend: Send + 'static {
+    /// The process id of the backend; 0 if it isn't known.
+    fn pid(&self) -> i32 {
+        0
+    }
+
     /// Whether an idle connection is still silent and alive, as far as can be known without a system call.
     fn idle_check(&mut self) -> bool;
 
@@ -154,14 +161,50 @@ impl<C: Backend> Pool<C> {
         Checkout { pool: Some(Arc::clone(self)), wish, ticket: None }
     }
 
-    /// Counts a logged-in client until the value is dropped.
-    pub fn enrol(self: &Arc<Self>) -> Enrolled<C> {
+    /// Counts a logged-in client of an application, until [`Self::leave`].
+    pub fn enter(&self, application: &str) -> ApplicationId {
         self.clients.fetch_add(1, Ordering::Relaxed);
-        Enrolled(Arc::clone(self))
+        self.with(|core, _| core.join(application))
+    }
+
+    /// The client may have set its `application_name`.
+    pub fn rename(&self, application: ApplicationId, name: &str) -> ApplicationId {
+        self.with(|core, _| core.rename(application, name))
+    }
+
+    pub fn leave(&self, application: ApplicationId) {
+        self.clients.fetch_sub(1, Ordering::Relaxed);
+        self.with(|core, _| core.leave(application));
     }
 
     pub fn snapshot(&self) -> PoolSnapshot {
-        let snapshot = self.core.lock().snapshot(Instant::now());
+        self.named(self.core.lock().snapshot(Instant::now()))
+    }
+
+    /// For the one who looks regularly: peaks begin anew.
+    pub fn watch(&self) -> PoolSnapshot {
+        let mut core = self.core.lock();
+        let snapshot = core.snapshot(Instant::now());
+        core.forget_peaks();
+        drop(core);
+        self.named(snapshot)
+    }
+
+    /// A client heard this from pgweir.
+    pub fn note_error(&self, code: SqlState) {
+        self.with(|core, _| core.note_error(code));
+    }
+
+    /// A client heard this from PostgreSQL.
+    pub fn note_server_error(&self, code: SqlState) {
+        self.with(|core, _| core.note_server_error(code));
+    }
+
+    pub fn servers(&self) -> Vec<ServerSnapshot> {
+        self.core.lock().servers(Instant::now())
+    }
+
+    fn named(&self, snapshot: PoolSnapshot) -> PoolSnapshot {
         PoolSnapshot {
             database: self.database.as_ref().into(),
             user: self.user.as_ref().into(),
@@ -283,22 +326,5 @@ impl<C: Backend> Drop for Checkout<C> {
         if let (Some(pool), Some(ticket)) = (&self.pool, self.ticket.take()) {
             pool.with(|core, now| core.cancel(now, ticket));
         }
-    }
-}
-
-/// A logged-in client of a pool.
-pub struct Enrolled<C: Backend = Connection>(Arc<Pool<C>>);
-
-impl<C: Backend> std::ops::Deref for Enrolled<C> {
-    type Target = Arc<Pool<C>>;
-
-    fn deref(&self) -> &Arc<Pool<C>> {
-        &self.0
-    }
-}
-
-impl<C: Backend> Drop for Enrolled<C> {
-    fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::Relaxed);
     }
 }

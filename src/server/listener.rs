@@ -22,7 +22,7 @@ use super::lend::Pool;
 use crate::meter::cell::Member;
 use crate::meter::counters::Counters;
 use crate::pool::core::Pin;
-use crate::pool::key::{Label, Wish};
+use crate::pool::key::Wish;
 use crate::session::notifications::Notification;
 use crate::session::server::Ledger;
 use crate::session::settings::Settings;
@@ -121,7 +121,7 @@ impl Listener {
     async fn open(&self, bell: &Bell) -> Result<Subscription, Unheard> {
         // Of today's defaults, so that it is of use for new clients when it goes back.
         let profile = self.pool.profile([ENCODING]);
-        let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+        let wish = Wish::plain(profile.id);
         let checkout = timeout(PATIENCE, self.pool.checkout(wish)).await;
         let mut lease = checkout.ok().and_then(Result::ok).ok_or(Unheard::NoServer)?;
         lease.pin(Pin::needed("listener"));

@@ -64,13 +64,8 @@ fn startup_parameters<'a>(target: &Target<'a>) -> Vec<(&'a str, String)> {
             None => settings.push((name, value.clone())),
         }
     }
-    let database = upstream.database.as_deref().unwrap_or(target.database);
-    let identity = [("user", user(target).to_owned()), ("database", database.to_owned())];
+    let identity = [("user", target.user().to_owned()), ("database", target.database().to_owned())];
     identity.into_iter().chain(settings).collect()
-}
-
-fn user<'a>(target: &Target<'a>) -> &'a str {
-    target.upstream.user.as_deref().unwrap_or(target.user)
 }
 
 /// From the startup packet to AuthenticationOk; gives the minor version agreed on.
@@ -80,15 +75,13 @@ async fn authenticate(
     end_point: Option<&[u8]>,
     deriver: &Deriver,
 ) -> Result<u16, ConnectError> {
-    let password = target.password.or(target.upstream.password.as_ref());
+    let password = target.password;
     let keyring = target.keyring.filter(|_| password.is_none());
-    let allowed = target.upstream.allowed;
     let account = Account {
-        user: user(target),
+        user: target.user(),
         password,
         keyring,
-        md5: allowed.md5,
-        cleartext: allowed.cleartext,
+        allowed: target.upstream.allowed,
         channel_binding: target.upstream.channel_binding,
         end_point,
     };
@@ -114,7 +107,7 @@ async fn authenticate(
                                 deriver.run_or_recall(derivation).await
                             }
                             (None, Some(keyring)) => {
-                                let keys = keyring.keys(user(target), &salting);
+                                let keys = keyring.keys(target.user(), &salting);
                                 used = Some(salting);
                                 keys.ok_or(Refusal::NotProven)?
                             }
@@ -140,8 +133,8 @@ async fn authenticate(
 fn forget(target: &Target<'_>, keyring: Option<&Keyring>, used: Option<&Salting>, error: &ConnectError) {
     let is_refused = matches!(error, ConnectError::Refused { sqlstate: SqlState::INVALID_PASSWORD, .. });
     match (keyring.filter(|_| is_refused), used) {
-        (Some(keyring), Some(salting)) => keyring.forget(user(target), salting),
-        (Some(keyring), None) => keyring.forget_md5(user(target)),
+        (Some(keyring), Some(salting)) => keyring.forget(target.user(), salting),
+        (Some(keyring), None) => keyring.forget_md5(target.user()),
         (None, _) => {}
     }
 }

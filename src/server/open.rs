@@ -10,13 +10,13 @@ use tokio::time::{Instant, timeout_at};
 use super::ask::AskError;
 use super::connect::{ConnectError, Connector, Established, Target};
 use super::connection::Connection;
+use super::credentials::{Credentials, Round};
 use super::encrypt::EncryptError;
 use super::known::{Beginning, Known};
 use super::lend::Backend;
 use super::upstream::Upstream;
 use crate::auth::keyring::Keyring;
 use crate::auth::respond::Refusal;
-use crate::auth::secret::Secret;
 use crate::catalog::Baseline;
 use crate::catalog::queries::{BASELINE, custom_settings};
 use crate::net::tls::outbound::Outbound;
@@ -35,7 +35,7 @@ pub struct Source {
     pub tls: Option<Arc<Outbound>>,
     pub database: String,
     pub user: String,
-    pub password: Option<Secret>,
+    pub credentials: Credentials,
     /// Where the pool's user has their own keys, who needs no password then; `None`: servers are somebody else's.
     pub keyring: Option<Arc<Keyring>>,
     pub connect_timeout: Duration,
@@ -52,11 +52,14 @@ impl Source {
     /// # Errors
     /// As the pool's health wants to know it; no backend exists then.
     pub async fn open(&self, profile: &Profile) -> Result<Box<Connection>, OpenError> {
+        let mut round = self.credentials.round().await;
+        // A command for a password has a time of its own.
+        round.next().await.map_err(|error| open_error(&error.into()))?;
         let deadline = Instant::now() + self.connect_timeout;
         let mut known = self.known.beginning(profile.id);
         // Twice, if defaults were changed since the profile's clients logged in.
         loop {
-            let mut connection = self.connect(profile, known.as_ref(), deadline).await?;
+            let mut connection = self.connect(profile, known.as_ref(), &mut round, deadline).await?;
             let begun = match self.shared.limits.track_state {
                 true => timeout_at(deadline, self.learn(&mut connection, known.take())).await,
                 false => Ok(Ok(Begun::Right(Beginning::default()))),
@@ -80,27 +83,40 @@ impl Source {
         }
     }
 
+    /// Logs in with the first password that the server takes.
     async fn connect(
         &self,
         profile: &Profile,
         known: Option<&Beginning>,
+        round: &mut Round<'_>,
         deadline: Instant,
     ) -> Result<Box<Connection>, OpenError> {
         let parameters = profile.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let amended = known.iter().flat_map(|known| known.amended.iter().cloned());
         let parameters: Vec<(String, String)> = parameters.chain(amended).collect();
-        let target = Target {
-            upstream: &self.upstream,
-            database: &self.database,
-            user: &self.user,
-            password: self.password.as_ref(),
-            keyring: self.keyring.as_deref(),
-            profile: &parameters,
-            minor: 0,
-            tls: self.tls.as_deref(),
-        };
-        let established = self.connector.connect(&target, deadline).await;
-        established.map(|it| Box::new(self.connection(it))).map_err(|error| open_error(&error))
+        loop {
+            let target = Target {
+                upstream: &self.upstream,
+                database: &self.database,
+                user: &self.user,
+                password: round.password(),
+                passfile: Some(round.passfile()),
+                keyring: self.keyring.as_deref(),
+                profile: &parameters,
+                minor: 0,
+                tls: self.tls.as_deref(),
+            };
+            match self.connector.connect(&target, deadline).await {
+                Ok(established) => {
+                    round.was_right();
+                    return Ok(Box::new(self.connection(established)));
+                }
+                Err(error) if error.is_about_the_password() && round.has_more() => {
+                    round.next().await.map_err(|error| open_error(&error.into()))?;
+                }
+                Err(error) => return Err(open_error(&error)),
+            }
+        }
     }
 
     fn connection(&self, established: Established) -> Connection {
@@ -187,7 +203,11 @@ enum Begun {
 }
 
 fn unread(error: &AskError) -> OpenError {
-    OpenError { kind: OpenErrorKind::Unreachable, text: format!("reading the settings: {error}") }
+    OpenError {
+        kind: OpenErrorKind::Unreachable,
+        sqlstate: None,
+        text: format!("reading the settings: {error}"),
+    }
 }
 
 fn open_error(error: &ConnectError) -> OpenError {
@@ -199,6 +219,7 @@ fn open_error(error: &ConnectError) -> OpenError {
         | ConnectError::Unreachable(_)
         | ConnectError::Timeout
         | ConnectError::Unfit
+        | ConnectError::Password(_)
         | ConnectError::Protocol(_) => OpenErrorKind::Unreachable,
         ConnectError::Refused { sqlstate, .. } => OpenErrorKind::Rejected(*sqlstate),
         ConnectError::Auth(Refusal::NotProven) => OpenErrorKind::NotProven,
@@ -216,5 +237,9 @@ fn open_error(error: &ConnectError) -> OpenError {
         other if kind == OpenErrorKind::Unreachable => other.to_string(),
         other => format!("pgweir: {other}"),
     };
-    OpenError { kind, text }
+    let sqlstate = match error {
+        ConnectError::Refused { sqlstate, .. } => Some(*sqlstate),
+        _ => None,
+    };
+    OpenError { kind, sqlstate, text }
 }

@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ask::AskError;
 use super::lease::Lease;
 use crate::pool::accounts::Tally;
+use crate::pool::core::Purpose;
 use crate::pool::key::Label;
 use crate::session::clean;
 use crate::session::params::Params;
@@ -66,12 +68,24 @@ impl Lease {
     /// # Errors
     /// After a harmless one nothing has changed. After any other the server can't be used any more.
     pub async fn restore(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
+        self.set(wanted, Purpose::Replay).await
+    }
+
+    /// The same, to take away what the next client must not have.
+    ///
+    /// # Errors
+    /// As [`Self::restore`].
+    pub async fn reset_to(&mut self, wanted: &Arc<Settings>) -> Result<(), AskError> {
+        self.set(wanted, Purpose::Reset).await
+    }
+
+    async fn set(&mut self, wanted: &Arc<Settings>, purpose: Purpose) -> Result<(), AskError> {
         let there = self.ledger.settings.take().ok_or(AskError::Protocol)?;
         if !there.overrides.can_become(&wanted.overrides, &self.baseline) {
             return Err(AskError::Unforgettable);
         }
         if let Some(sql) = replay(&there.overrides, &wanted.overrides)
-            && let Err(error) = self.ask(&sql).await
+            && let Err(error) = self.ask_for(purpose, sql).await
         {
             // One Query is one transaction.
             self.ledger.settings = Some(there).filter(|_| error.is_harmless());
@@ -79,6 +93,13 @@ impl Lease {
         }
         self.wear(wanted.clone());
         Ok(())
+    }
+
+    async fn ask_for(&mut self, purpose: Purpose, sql: String) -> Result<(), AskError> {
+        let began = Instant::now();
+        let asked = self.ask(&sql).await;
+        self.asked_for(purpose, began);
+        asked.map(drop)
     }
 
     /// As [`Self::restore`], but only appends the message to `out`, for a request to follow at once. `told`: what the client

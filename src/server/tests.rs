@@ -14,7 +14,7 @@ use super::upstream::Upstream;
 use crate::pool::accounts::Tally;
 use crate::pool::core::{Pin, Refusal};
 use crate::pool::health::{OpenError, OpenErrorKind};
-use crate::pool::key::{Label, Profile, Wish};
+use crate::pool::key::{Profile, Wish};
 use crate::pool::settings::{PoolSettings, Totals};
 use crate::session::clean::Clean;
 
@@ -74,7 +74,11 @@ impl Postgres {
         tokio::task::yield_now().await;
         assert!(!self.panics.swap(false, SeqCst), "as the test wants it");
         if !self.up.load(SeqCst) {
-            return Err(OpenError { kind: OpenErrorKind::Unreachable, text: "connection refused".into() });
+            return Err(OpenError {
+                kind: OpenErrorKind::Unreachable,
+                sqlstate: None,
+                text: "connection refused".into(),
+            });
         }
         let backends = self.backends.fetch_add(1, SeqCst) + 1;
         self.most_backends.fetch_max(backends, SeqCst);
@@ -117,7 +121,7 @@ fn bench(settings: PoolSettings) -> Bench {
 
 impl Bench {
     fn wish(&self) -> Wish {
-        Wish { profile: self.profile.id, label: Label::BASELINE, home: None }
+        Wish::plain(self.profile.id)
     }
 
     async fn checkout(&self) -> Result<Lease<Session>, Refusal> {
@@ -160,7 +164,7 @@ async fn a_released_server_is_lent_again() {
         release(lease);
     }
     let s = b.pool.snapshot();
-    assert_eq!((s.connects, s.checkouts, s.transactions, s.servers_idle), (1, 3, 3, 1));
+    assert_eq!((s.connect.count(), s.checkouts, s.work.transactions, s.servers_idle), (1, 3, 3, 1));
 }
 
 #[tokio::test]
@@ -213,7 +217,7 @@ async fn n6_an_attempt_that_panics_costs_no_place() {
     let b = bench(size(1));
     b.postgres.panics.store(true, SeqCst);
     let lease = within(b.lease()).await;
-    assert_eq!(b.pool.snapshot().connect_failures, 1);
+    assert_eq!(b.pool.snapshot().failures(), 1);
     release(lease);
 }
 
@@ -223,7 +227,7 @@ async fn f36_clients_wait_for_postgres_to_come_back() {
     b.postgres.up.store(false, SeqCst);
     let mut waiting = Box::pin(b.checkout());
     assert!(futures_util::poll!(&mut waiting).is_pending());
-    until(|| b.pool.snapshot().connect_failures >= 2).await;
+    until(|| b.pool.snapshot().failures() >= 2).await;
     b.postgres.up.store(true, SeqCst);
     release(within(waiting).await.unwrap());
 }
@@ -273,7 +277,7 @@ async fn a_pin_that_ends_lets_a_neighbour_pin_beyond_its_size() {
     pinned.pin(Pin::needed("LISTEN"));
     let other = b.pools.get_or_start("app", "bob", || b.postgres.blueprint(size(1)));
     let profile = other.profile([]);
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let theirs = within(other.checkout(wish)).await.unwrap();
     theirs.pin(Pin::needed("LISTEN"));
     let mut waits = Box::pin(other.checkout(wish));
@@ -291,7 +295,7 @@ async fn another_pools_idle_server_makes_way_under_a_common_ceiling() {
     release(within(b.lease()).await);
     let other = b.pools.get_or_start("app", "bob", || b.postgres.blueprint(size(5)));
     let profile = other.profile([]);
-    let wish = Wish { profile: profile.id, label: Label::BASELINE, home: None };
+    let wish = Wish::plain(profile.id);
     let lease = within(other.checkout(wish)).await.unwrap();
     assert_eq!(lease.number, 1);
     assert_eq!(b.postgres.most_backends.load(SeqCst), 1);
@@ -325,12 +329,15 @@ async fn a_pool_that_nobody_has_ends_its_keeper() {
 }
 
 #[tokio::test]
-async fn clients_are_counted_while_they_are_enrolled() {
+async fn clients_are_counted_from_their_coming_to_their_leaving() {
     let b = bench(size(1));
-    let enrolled = b.pool.enrol();
+    let application = b.pool.enter("shop");
     assert_eq!(b.pool.snapshot().clients, 1);
-    drop(enrolled);
+    assert_eq!(b.pool.snapshot().applications[0].clients, 1);
+    let application = b.pool.rename(application, "backoffice");
+    b.pool.leave(application);
     assert_eq!(b.pool.snapshot().clients, 0);
+    assert!(b.pool.snapshot().applications.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,9 +1,13 @@
 //! Where a database really is, and how pgweir logs in there.
 
+use std::borrow::Cow;
 use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+pub use crate::auth::respond::AllowedMethods;
 use crate::auth::respond::ChannelBinding;
 use crate::auth::secret::Secret;
 use crate::net::dial::Dialer;
@@ -19,12 +23,26 @@ pub enum Host {
     },
     /// The socket's directory; the socket is `DIR/.s.PGSQL.PORT`.
     Unix {
-        directory: std::path::PathBuf,
+        directory: PathBuf,
         port: u16,
     },
 }
 
 impl Host {
+    /// The host's name or address, or the socket's directory.
+    pub fn name(&self) -> Cow<'_, str> {
+        match self {
+            Self::Tcp { name, .. } => name.into(),
+            Self::Unix { directory, .. } => directory.to_string_lossy(),
+        }
+    }
+
+    pub fn port(&self) -> u16 {
+        match self {
+            Self::Tcp { port, .. } | Self::Unix { port, .. } => *port,
+        }
+    }
+
     /// Connects, without a word.
     pub async fn dial(&self, dialer: &Dialer, deadline: Instant) -> io::Result<Stream> {
         match self {
@@ -32,13 +50,6 @@ impl Host {
             Self::Unix { directory, port } => dialer.unix(directory, *port, deadline).await,
         }
     }
-}
-
-/// Login methods that a server may ask of us. SCRAM is always allowed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct AllowedMethods {
-    pub md5: bool,
-    pub cleartext: bool,
 }
 
 /// What a server has to be to be used, as libpq's `target_session_attrs`.
@@ -70,6 +81,15 @@ impl SessionAttrs {
     }
 }
 
+/// A program that prints a password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordCommand {
+    /// The program and its arguments, never empty; no shell reads them.
+    pub words: Vec<String>,
+    /// How long what it printed is used.
+    pub ttl: Duration,
+}
+
 /// The upstream of one configured database.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Upstream {
@@ -80,6 +100,10 @@ pub struct Upstream {
     /// Whom to log in as; `None`: the client's own user.
     pub user: Option<String>,
     pub password: Option<Secret>,
+    /// What to run for a password that ends soon; it counts more than `password`.
+    pub password_command: Option<PasswordCommand>,
+    /// Where to look for a password if there is none else, as libpq does.
+    pub passfile: Option<PathBuf>,
     /// Startup parameters of the server connection, `application_name` and `options` among them.
     pub parameters: Vec<(String, String)>,
     pub allowed: AllowedMethods,

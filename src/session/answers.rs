@@ -58,7 +58,7 @@ impl Exchange<'_> {
         };
         self.move_on(pass, total);
         if pass == Pass::On && !self.down.is_passing() {
-            self.down.forward_alike(tag);
+            self.work.messages_down += self.down.forward_alike(tag);
         }
         Ok(Judged::Moved)
     }

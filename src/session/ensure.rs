@@ -31,7 +31,9 @@ impl Exchange<'_> {
     /// written next.
     pub(super) fn ensure(&mut self, statement: &Statement, stamp: Stamp, fate: Fate) {
         let now = self.segments();
-        if !self.server.statements.serves(statement.id, stamp, now) {
+        if self.server.statements.serves(statement.id, stamp, now) {
+            self.work.statements_found += 1;
+        } else {
             self.parse_copy(statement, stamp, fate, None);
         }
     }
@@ -47,6 +49,7 @@ impl Exchange<'_> {
         fate: Fate,
         name: Option<Arc<[u8]>>,
     ) {
+        self.work.statements_parsed += 1;
         let id = statement.id;
         let ours = if name.is_some() { Fate::Swallow } else { fate.clone() };
         self.close_copy(id, ours);
@@ -60,6 +63,7 @@ impl Exchange<'_> {
             self.server.statements.doubt(id);
         }
         while let Some(evicted) = self.server.statements.evict(now) {
+            self.work.statements_evicted += 1;
             self.close_copy(evicted, Fate::Swallow);
         }
     }

@@ -60,6 +60,12 @@ pub struct Work {
     pub transactions: u64,
     pub bytes_up: u64,
     pub bytes_down: u64,
+    pub messages_up: u64,
+    pub messages_down: u64,
+    /// Named statements that the server had when they were needed; that it got for that; that it gave up for others.
+    pub statements_found: u64,
+    pub statements_parsed: u64,
+    pub statements_evicted: u64,
 }
 
 pub struct Exchange<'a> {

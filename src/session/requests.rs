@@ -88,7 +88,7 @@ impl Exchange<'_> {
         match end {
             Some(end) => self.sent(end, Fate::Forward, Undo::Nothing),
             None if self.up.is_passing() => {}
-            None => self.up.forward_alike(f::COPY_DATA),
+            None => self.work.messages_up += self.up.forward_alike(f::COPY_DATA),
         }
         Ok(Judged::Moved)
     }

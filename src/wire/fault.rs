@@ -44,6 +44,14 @@ pub enum Fault {
     UsersUnknown,
     #[error("pgweir: connection refused by rule: {0}")]
     RefusedByRule(&'static str),
+    /// `whom`: host, user, database and encryption, in PostgreSQL's words.
+    #[error("pgweir: no HBA rule for {whom}")]
+    NoRule { whom: String },
+    #[error("pgweir: an HBA rule rejects connection for {whom}")]
+    RejectedByRule { whom: String },
+    /// A certificate, or the owner of a process, is somebody else's.
+    #[error("{method} authentication failed for user \"{user}\"")]
+    NotThisUser { method: &'static str, user: String },
     #[error("database \"{0}\" does not exist")]
     UnknownDatabase(String),
     #[error("pgweir: login took longer than {} s", .0.as_secs_f32())]
@@ -117,7 +125,10 @@ impl Fault {
             | Self::StatementMode
             | Self::PlanChanged => SqlState::FEATURE_NOT_SUPPORTED,
             Self::LoginFailed { .. } => SqlState::INVALID_PASSWORD,
-            Self::RefusedByRule(_) => SqlState::INVALID_AUTHORIZATION,
+            Self::RefusedByRule(_)
+            | Self::NoRule { .. }
+            | Self::RejectedByRule { .. }
+            | Self::NotThisUser { .. } => SqlState::INVALID_AUTHORIZATION,
             Self::UnknownDatabase(_) => SqlState::INVALID_CATALOG_NAME,
             Self::LoginTimeout(_) => SqlState::PROTOCOL_VIOLATION,
             Self::TooManyClients { .. }
@@ -163,6 +174,9 @@ impl Fault {
             | Self::LoginFailed { .. }
             | Self::UsersUnknown
             | Self::RefusedByRule(_)
+            | Self::NoRule { .. }
+            | Self::RejectedByRule { .. }
+            | Self::NotThisUser { .. }
             | Self::UnknownDatabase(_)
             | Self::LoginTimeout(_)
             | Self::TooManyClients { .. }

@@ -165,15 +165,18 @@ impl Lane {
         self.passing = if here < count { Passing::Forward(count - here) } else { Passing::Nothing };
     }
 
-    /// Messages of type `tag` that stand next and are here as a whole leave as they are.
-    pub fn forward_alike(&mut self, tag: u8) {
+    /// Messages of type `tag` that stand next and are here as a whole leave as they are. Gives their number.
+    pub fn forward_alike(&mut self, tag: u8) -> u64 {
         debug_assert!(!self.is_passing());
+        let mut count = 0;
         while let Ok(Some(head)) = frame::head(&self.buffer[self.judged..self.filled])
             && head.tag == tag
             && head.total <= self.filled - self.judged
         {
             self.judged += head.total;
+            count += 1;
         }
+        count
     }
 
     /// The next `count` bytes are dropped.

@@ -5,6 +5,7 @@
 use std::{
     env,
     io::{Read, Seek},
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -40,6 +41,11 @@ impl Pair {
     pub fn prove(&self, mut program: impl FnMut(&str) -> Command) {
         run("on a direct connection", program(&self.cluster.url()));
         run("through pgweir", program(&self.pooled_url()));
+    }
+
+    /// Where pgweir's HTTP endpoint is.
+    pub fn http(&self) -> SocketAddr {
+        self.pooler.http()
     }
 
     pub fn pooled_url(&self) -> String {

@@ -58,6 +58,8 @@ fn a_client_that_leaves_takes_no_statements_of_others_along() {
     let house = House::new(1);
     let mut other = house.client();
     other.say(&[parse("kept", "select 42 as kept", &[]), sync()].concat());
+    // What texts do isn't known before.
+    eventually("the dictionary was read", || house.servers("idle") == 1);
     let leave: [&[&str]; 6] = [
         &["select pg_advisory_lock(7)"],
         &["create temp table t (a int)", "listen x"],

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType, IsCa,
-    KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DistinguishedName,
+    DnType, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber, date_time_ymd,
 };
 
 /// A CA that signs whatever it is asked to.
@@ -44,9 +44,21 @@ impl Authority {
         self.sign(names, (2020, 2021))
     }
 
-    fn sign(&self, names: &[&str], (from, to): (i32, i32)) -> Pair {
+    /// For a client: a common name, and no other.
+    #[allow(dead_code)] // tests/hba.rs does
+    pub fn issue_to(&self, common_name: &str) -> Pair {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        self.sign_params(params, (2020, 2100))
+    }
+
+    fn sign(&self, names: &[&str], years: (i32, i32)) -> Pair {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(names).unwrap();
+        self.sign_params(CertificateParams::new(names).unwrap(), years)
+    }
+
+    fn sign_params(&self, mut params: CertificateParams, (from, to): (i32, i32)) -> Pair {
         params.not_before = date_time_ymd(from, 1, 1);
         params.not_after = date_time_ymd(to, 1, 1);
         let key = KeyPair::generate().unwrap();

@@ -47,8 +47,17 @@ pub async fn connect(upstream: &Upstream, password: &str) -> Result<Established,
     let password = Secret::new(password);
     let tls = Outbound::new(&upstream.tls, upstream.tcp_hosts()).expect("usable files");
     let (password, tls) = (Some(&password), Some(&tls));
-    let target =
-        Target { upstream, database: ROLE, user: ROLE, password, keyring: None, profile: &[], minor: 0, tls };
+    let target = Target {
+        upstream,
+        database: ROLE,
+        user: ROLE,
+        password,
+        passfile: None,
+        keyring: None,
+        profile: &[],
+        minor: 0,
+        tls,
+    };
     connector().connect(&target, Instant::now() + Duration::from_secs(30)).await
 }
 

@@ -1,15 +1,35 @@
 //! Logins of clients by each method.
 
-use super::super::respond::{Account as Us, ChannelBinding, Reply, Responder};
+use super::super::respond::{Account as Us, AllowedMethods, ChannelBinding, Reply, Responder};
 use super::super::secret::Secret;
 use super::super::users::Users;
 use super::*;
 
 const SEED: Seed = [9; 18];
 
-fn roster(method: Method, secrets: &[(&str, &str)]) -> Roster {
+/// Users who all have to log in by one method.
+struct Door {
+    roster: Roster,
+    method: Method,
+}
+
+impl std::ops::Deref for Door {
+    type Target = Roster;
+
+    fn deref(&self) -> &Roster {
+        &self.roster
+    }
+}
+
+impl Door {
+    fn login<'r>(&'r self, user: &'r str) -> Turn<'r> {
+        self.roster.login(user, self.method, None, SEED, None)
+    }
+}
+
+fn roster(method: Method, secrets: &[(&str, &str)]) -> Door {
     let secrets = secrets.iter().map(|(user, secret)| (user.to_string(), Secret::new(*secret))).collect();
-    Roster::new(&Users { method, secrets }, [3; 32]).unwrap()
+    Door { roster: Roster::new(&Users { secrets, ..Users::default() }, [3; 32]).unwrap(), method }
 }
 
 fn verifier(password: &str) -> String {
@@ -29,20 +49,19 @@ struct Seen {
 }
 
 /// Logs in with our own client role.
-fn log_in(roster: &Roster, user: &str, password: &str) -> Seen {
+fn log_in(roster: &Door, user: &str, password: &str) -> Seen {
     let secret = Secret::new(password);
     let us = Us {
         user,
         password: Some(&secret),
         keyring: None,
-        md5: true,
-        cleartext: true,
+        allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
         channel_binding: ChannelBinding::Prefer,
         end_point: None,
     };
     let mut responder = Responder::new(us, [8; 18]);
     let mut seen = Seen { questions: Vec::new(), derivations: 0, end: Err(Fault::Internal) };
-    let mut turn = roster.login(user, None, SEED, None);
+    let mut turn = roster.login(user);
     loop {
         turn = match turn {
             Turn::Ask { message, question } => {
@@ -119,8 +138,11 @@ fn each_method_with_each_kind_of_secret() {
 }
 
 #[test]
-fn trust_lets_in_any_name() {
-    assert_eq!(log_in(&roster(Method::Trust, &[]), "anyone", "").end, Ok(Method::Trust));
+fn who_was_vouched_for_is_asked_nothing() {
+    for method in [Method::Trust, Method::Cert, Method::Peer] {
+        assert_eq!(log_in(&roster(method, &[]), "anyone", "").end, Ok(method));
+    }
+    assert_eq!(log_in(&roster(Method::Reject, &[("ann", "right")]), "ann", "right").end, failed("ann"));
 }
 
 #[test]
@@ -130,7 +152,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
             let roster = roster(method, &[("ann", secret)]);
             let underived: Vec<_> = roster.underived().collect();
             for (user, derivation) in underived {
-                roster.derived(user, &derivation.run());
+                roster.derived(user, &derivation, &derivation.run());
             }
             let known = log_in(&roster, "ann", "wrong");
             let unknown = log_in(&roster, "bob", "wrong");
@@ -145,7 +167,7 @@ fn f114_an_unknown_user_sees_what_a_known_one_sees() {
 fn f114_a_made_up_salt_is_stable_and_the_users_own() {
     let salt = |user: &str| {
         let roster = roster(Method::ScramSha256, &[]);
-        match roster.find(user, None).entry() {
+        match roster.find(user, Method::ScramSha256, None).entry() {
             Entry::Scram(verifier) => verifier.salting.clone(),
             _ => panic!("SCRAM is usual where nothing is known"),
         }
@@ -165,6 +187,26 @@ fn f113_a_password_is_derived_once() {
 }
 
 #[test]
+fn any_of_several_passwords_is_right() {
+    let secrets = [("ann".to_owned(), Secret::new("new"))].into();
+    let others = [("ann".to_owned(), vec![Secret::new("old"), Secret::new("older")])].into();
+    let users = Users { secrets, others };
+    for method in [Method::Cleartext, Method::Md5, Method::ScramSha256] {
+        for derived_ahead in [false, true] {
+            let door = Door { roster: Roster::new(&users, [3; 32]).unwrap(), method };
+            let underived: Vec<_> = door.underived().filter(|_| derived_ahead).collect();
+            for (user, derivation) in underived {
+                door.derived(user, &derivation, &derivation.run());
+            }
+            for (password, right) in [("older", true), ("new", true), ("old", true), ("newer", false)] {
+                let expected = if right { Ok(method) } else { failed("ann") };
+                assert_eq!(log_in(&door, "ann", password).end, expected, "{method:?} {password}");
+            }
+        }
+    }
+}
+
+#[test]
 fn an_empty_secret_opens_nothing() {
     for method in [Method::Cleartext, Method::Md5, Method::ScramSha256] {
         assert_eq!(log_in(&roster(method, &[("ann", "")]), "ann", "").end, failed("ann"));
@@ -174,7 +216,7 @@ fn an_empty_secret_opens_nothing() {
 #[test]
 fn a_malformed_verifier_is_named() {
     let secrets = [("ann".to_owned(), Secret::new("SCRAM-SHA-256$4096:x"))].into();
-    let users = Users { method: Method::ScramSha256, secrets };
+    let users = Users { secrets, ..Users::default() };
     let error = Roster::new(&users, [0; 32]).err().unwrap();
     assert_eq!(error.to_string(), "the SCRAM verifier of user \"ann\" is malformed");
 }
@@ -185,7 +227,7 @@ fn f115_a_malformed_answer_is_a_violation() {
     for user in ["ann", "bob"] {
         for body in [&b""[..], b"SCRAM-SHA-256-PLUS\0\0\0\0\0", b"SCRAM-SHA-256\0\0\0\0\x03n,,", b"\xff\xff"]
         {
-            let Turn::Ask { question, .. } = roster.login(user, None, SEED, None) else { panic!() };
+            let Turn::Ask { question, .. } = roster.login(user) else { panic!() };
             let refused = matches!(question.answer(body), Turn::Refused(Fault::ProtocolViolation(_)));
             assert!(refused, "{body:?}");
         }

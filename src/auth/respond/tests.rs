@@ -9,11 +9,8 @@ const SEED: Seed = [4; 18];
 
 fn responder(password: Option<&Secret>, md5: bool, cleartext: bool) -> Responder<'_> {
     let (channel_binding, end_point) = (ChannelBinding::Prefer, None);
-    let keyring = None;
-    Responder::new(
-        Account { user: "ann", password, keyring, md5, cleartext, channel_binding, end_point },
-        SEED,
-    )
+    let (keyring, allowed) = (None, AllowedMethods { md5, cleartext, ..AllowedMethods::default() });
+    Responder::new(Account { user: "ann", password, keyring, allowed, channel_binding, end_point }, SEED)
 }
 
 #[test]
@@ -56,8 +53,7 @@ fn required_channel_binding_takes_nothing_less() {
             user: "ann",
             password: Some(&secret),
             keyring: None,
-            md5: true,
-            cleartext: true,
+            allowed: AllowedMethods { md5: true, cleartext: true, ..AllowedMethods::default() },
             channel_binding,
             end_point,
         };
@@ -137,8 +133,7 @@ fn log_in_by_keyring(
         user: "ann",
         password: None,
         keyring: Some(keyring),
-        md5: false,
-        cleartext: true,
+        allowed: AllowedMethods { cleartext: true, ..AllowedMethods::default() },
         channel_binding: ChannelBinding::Prefer,
         end_point,
     };
@@ -195,8 +190,7 @@ fn an_md5_hash_answers_an_md5_request_and_nothing_else() {
             user: "ann",
             password: None,
             keyring,
-            md5,
-            cleartext: true,
+            allowed: AllowedMethods { md5, cleartext: true, ..AllowedMethods::default() },
             channel_binding,
             end_point,
         };

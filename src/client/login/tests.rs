@@ -6,16 +6,19 @@ use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::auth::hba::{Allowed, Hba};
 use crate::auth::secret::Secret;
-use crate::auth::users::{Method, Users};
+use crate::auth::users::Users;
 use crate::wire::error::ErrorFields;
 use crate::wire::sqlstate::SqlState;
 
 fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
     let secrets = HashMap::from([("ann".to_owned(), Secret::new("secret"))]);
-    let roster = Roster::new(&Users { method, secrets }, [1; 32]).unwrap();
+    let roster = Roster::new(&Users { secrets, ..Users::default() }, [1; 32]).unwrap();
     let (roster, deriver) = (Arc::new(roster), Arc::new(Deriver::new(1)));
+    let admission = Arc::new(Admission::new(Hba::of_method(method, Allowed::default())));
     Arc::new(Rules {
+        admission,
         roster,
         lookups: Lookups::default(),
         keyring: Arc::default(),

@@ -50,6 +50,7 @@ const TLS: To = Missing("TLS 1.2 and 1.3 with the ciphers that rustls holds safe
 const CONSOLE: To = Missing("the admin console is not built yet");
 /// PgBouncer's query where the file names none.
 pub(super) const AUTH_QUERY: &str = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END FROM pg_authid WHERE rolname=$1 AND rolcanlogin";
+const OF_HBA: To = Needless("it counts with auth_type = hba");
 const SYSLOG: To = Missing("pgweir logs to standard error; systemd or the container keeps it");
 const LOGS: To = Needless("log.level decides what is logged");
 const DNS: To = Missing("names are resolved at each connection attempt");
@@ -84,14 +85,14 @@ pub static SETTINGS: &[Known] = &[
     known("idle_transaction_timeout", "0", Seconds("timeouts.idle_in_transaction", Off)),
     known("auth_type", "md5", Composed),
     known("auth_file", "", Composed),
+    known("auth_hba_file", "", OF_HBA),
+    known("auth_ident_file", "", OF_HBA),
     known("verbose", "0", Composed),
     known("client_tls_sslmode", "disable", Word("tls.client.mode")),
     known("server_tls_sslmode", "prefer", Word("tls.server.mode")),
     known("admin_users", "", CONSOLE),
     known("application_name_add_host", "0", Missing("application_name is passed on as it is")),
     known("auth_dbname", "", Text("auth.dbname")),
-    known("auth_hba_file", "", Missing("rules by address (HBA) are not built yet")),
-    known("auth_ident_file", "", Missing("name maps are not built yet")),
     known("auth_ldap_options", "", Missing("LDAP is not built yet")),
     known("auth_query", AUTH_QUERY, Composed),
     known("auth_user", "", Text("auth.user")),

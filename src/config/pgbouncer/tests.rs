@@ -93,7 +93,7 @@ fn a_typical_file_runs() {
         plan.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
         ["127.0.0.1:5432", "[::1]:5432"]
     );
-    assert_eq!((plan.users.method, plan.users.secrets["app"].expose()), (Method::ScramSha256, "secret"));
+    assert_eq!((plan.auth.method, plan.users.secrets["app"].expose()), (Method::ScramSha256, "secret"));
     assert_eq!((plan.client_limits.max_clients, plan.pool.mode), (16, Mode::Transaction));
     assert_eq!((plan.pool.queue_timeout, plan.pool.server_idle_timeout), (Duration::from_millis(500), None));
     // What the file leaves out is PgBouncer's default, not ours.
@@ -222,6 +222,31 @@ fn the_last_entry_of_a_name_counts_whole() {
 }
 
 #[test]
+fn rules_and_maps_are_taken_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let hba = write("hba", "local all all peer map=m\nhost all all 10.0.0.0/8 scram-sha-256\n");
+    let ident = write("ident", "m root postgres\n");
+    let ini = |method: &str| {
+        let (hba, ident) = (hba.display(), ident.display());
+        let files = format!("auth_hba_file = {hba}\nauth_ident_file = {ident}");
+        Files::of(&format!("[databases]\na = host=db\n[pgbouncer]\nauth_type = {method}\n{files}\n"))
+    };
+    let plan = ini("hba").plan();
+    assert_eq!(plan.auth.hba_file.as_ref(), Some(&hba));
+    assert_eq!(plan.auth.rules(false).unwrap().rules().len(), 2);
+    assert_eq!(ini("trust").plan().auth.hba_file, None);
+    assert_eq!(ini("peer").plan().auth.method, Method::Peer);
+    write("hba", "local all all peer map=n\n");
+    let report = ini("hba").try_plan().unwrap_err();
+    assert!(report.contains("hba:1: unknown map \"n\"; known are: m"), "{report}");
+}
+
+#[test]
 fn users_are_looked_up_as_the_file_says() {
     let ini = |pgbouncer: &str, database: &str| {
         format!("[databases]\na = host=h dbname=d {database}\n[pgbouncer]\nauth_type = trust\n{pgbouncer}\n")
@@ -248,12 +273,14 @@ fn users_are_looked_up_as_the_file_says() {
 fn what_would_be_less_safe_is_refused() {
     let report = |line: &str| Files::of(&format!("[pgbouncer]\n{line}\n")).try_plan().unwrap_err();
     assert_eq!(
-        report("server_tls_sslmode = on\nauth_type = hba"),
+        report("server_tls_sslmode = on\nauth_type = pam"),
         "error: tls.server.mode: unknown word \"on\"; known are: disable, allow, prefer, require, verify-ca, \
          verify-full\n\
-         --> pgbouncer.ini:2:1\n\nerror: auth_type: hba is not built yet\n\
+         --> pgbouncer.ini:2:1\n\nerror: auth_type: pam is not supported\n\
          --> pgbouncer.ini:3:1\n\n2 problems: nothing was started"
     );
+    assert!(report("auth_type = hba").contains("auth_type: hba needs auth_hba_file"));
+    assert!(report("auth_type = cert").contains("without tls.client.ca_file"));
     assert!(report("client_tls_sslmode = require").contains("TLS for clients needs cert_file and key_file"));
     assert!(report("default_pool_size = many").contains("\"many\" is not an integer"));
     assert!(report("query_timeout = 10s").contains("\"10s\" is not a number of seconds"));

@@ -180,7 +180,7 @@ impl Translation {
     fn composed(&mut self, name: &str, value: &str, origin: &Origin, settings: &Settings<'_>, path: &Path) {
         match name {
             "listen_addr" => self.listen(settings),
-            "auth_type" => self.auth_type(value, origin),
+            "auth_type" => self.auth_type(value, origin, settings),
             "auth_query" => self.auth_query(value, settings),
             "auth_file" if !value.is_empty() => self.auth_file(value, origin, path),
             "verbose" if integer(value).is_some_and(|level| level > 0) => {
@@ -216,16 +216,33 @@ impl Translation {
         self.add(&origin, "listen_addr", vec![(process("listen"), Raw::List(addresses))], note);
     }
 
-    fn auth_type(&mut self, value: &str, origin: &Origin) {
-        let method = match value.to_ascii_lowercase().as_str() {
-            "trust" => "trust",
-            "plain" => "cleartext",
-            "md5" => "md5",
-            "scram-sha-256" => "scram-sha-256",
-            _ => return self.refuse(origin, "auth_type", format!("{value} is not built yet")),
+    fn auth_type(&mut self, value: &str, origin: &Origin, settings: &Settings<'_>) {
+        const LOCAL: &str = "for clients on this machine; auth.allow_remote_trust = true lets others in, too";
+        const ENCRYPTED: &str = "without TLS on this machine only, unless auth.allow_remote_cleartext = true";
+        const NAMES: &str = "the common name counts here, any name of the certificate there";
+        let value = value.to_ascii_lowercase();
+        let (method, note) = match value.as_str() {
+            "hba" => return self.hba(origin, settings),
+            "trust" => ("trust", Some(LOCAL)),
+            "plain" => ("cleartext", Some(ENCRYPTED)),
+            "cert" => ("cert", Some(NAMES)),
+            method @ ("md5" | "scram-sha-256" | "peer") => (method, None),
+            _ => return self.refuse(origin, "auth_type", format!("{value} is not supported")),
         };
-        let method = Raw::String(method.to_owned());
-        self.add(origin, "auth_type", vec![(process("auth.method"), method)], None);
+        let method = vec![(process("auth.method"), Raw::String(method.to_owned()))];
+        self.add(origin, "auth_type", method, note.map(str::to_owned));
+    }
+
+    fn hba(&mut self, origin: &Origin, settings: &Settings<'_>) {
+        let file = |name: &str| Some(settings.value(name)).filter(|file| !file.is_empty());
+        let Some(rules) = file("auth_hba_file") else {
+            return self.refuse(origin, "auth_type", "hba needs auth_hba_file");
+        };
+        let maps = file("auth_ident_file").map(|maps| (process("auth.ident_file"), maps));
+        let files = [(process("auth.hba_file"), rules)].into_iter().chain(maps);
+        let files = files.map(|(key, file)| (key, Raw::String(file.to_owned()))).collect();
+        let note = "a line that can't be used is an error here, there it is passed over";
+        self.add(origin, "auth_type", files, Some(note.to_owned()));
     }
 
     /// Nobody is looked up there without an auth_user.

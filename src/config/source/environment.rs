@@ -1,7 +1,7 @@
 //! `PGWEIR_POOL__SIZE=30`: the environment, handed in as a map.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::config::keys::{Key, Scope, names};
 use crate::config::layer::Setting;
@@ -54,6 +54,15 @@ pub fn database_url(environment: &Environment) -> Option<Setting> {
         raw: Raw::Untyped(value.clone()),
         origin: Origin::Environment("DATABASE_URL".to_owned()),
     })
+}
+
+/// Where libpq would look for passwords.
+pub fn passfile(environment: &Environment) -> Option<PathBuf> {
+    let given = |name| environment.get(name).filter(|value: &&String| !value.is_empty());
+    match given("PGPASSFILE") {
+        Some(path) => Some(path.into()),
+        None => given("HOME").map(|home| Path::new(home).join(".pgpass")),
+    }
 }
 
 /// A key of the database that stands for all names.

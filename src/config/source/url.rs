@@ -11,7 +11,9 @@ use thiserror::Error;
 
 use crate::auth::secret::Secret;
 use crate::config::nearest;
+use crate::config::require_auth::RequireAuth;
 use crate::config::tls::{BINDINGS, MODES, NEGOTIATIONS, ServerTls};
+use crate::net::tls::outbound::Mode;
 use crate::server::upstream::{Host, SessionAttrs};
 
 pub const DEFAULT_PORT: u16 = 5432;
@@ -28,6 +30,8 @@ pub struct Url {
     pub connect_timeout: Option<Duration>,
     pub tls: ServerTls,
     pub attrs: Option<SessionAttrs>,
+    pub passfile: Option<PathBuf>,
+    pub require_auth: Option<RequireAuth>,
 }
 
 /// Why a text isn't a URL that can be used.
@@ -53,22 +57,29 @@ pub enum UrlError {
     NoValue(String),
     #[error("unknown parameter \"{name}\"; {}", nearest::advice(.name, PARAMETERS))]
     UnknownParameter { name: String },
+    #[error("parameter \"{0}\" (with this value) is libpq's, but pgweir has nothing like it: leave it out")]
+    LeftOut(String),
     #[error("connect_timeout must be a number of seconds from 1 to 3600")]
     ConnectTimeout,
+    #[error("require_auth: {0}")]
+    RequireAuth(String),
     #[error("unknown {parameter}; known are: {known}")]
     Word { parameter: &'static str, known: String },
 }
 
-const PARAMETERS: [&str; 17] = [
+const PARAMETERS: [&str; 20] = [
     "application_name",
     "channel_binding",
     "client_encoding",
     "connect_timeout",
     "dbname",
+    "fallback_application_name",
     "host",
     "options",
+    "passfile",
     "password",
     "port",
+    "require_auth",
     "sslcert",
     "sslcrl",
     "sslkey",
@@ -77,6 +88,32 @@ const PARAMETERS: [&str; 17] = [
     "sslrootcert",
     "target_session_attrs",
     "user",
+];
+
+/// Further parameters of libpq's, with the values that change nothing here.
+const FURTHER: &[(&str, &[&str])] = &[
+    ("gssencmode", &["disable", "prefer"]),
+    ("hostaddr", &[]),
+    ("keepalives", &["1"]),
+    ("keepalives_count", &[]),
+    ("keepalives_idle", &[]),
+    ("keepalives_interval", &[]),
+    ("krbsrvname", &[]),
+    ("load_balance_hosts", &["disable"]),
+    ("max_protocol_version", &[]),
+    ("min_protocol_version", &["3.0"]),
+    ("requirepeer", &[]),
+    ("scram_client_key", &[]),
+    ("scram_server_key", &[]),
+    ("service", &[]),
+    ("ssl_max_protocol_version", &["TLSv1.3"]),
+    ("ssl_min_protocol_version", &["TLSv1", "TLSv1.1", "TLSv1.2"]),
+    ("sslcertmode", &["allow"]),
+    ("sslcompression", &["0"]),
+    ("sslcrldir", &[]),
+    ("sslpassword", &[]),
+    ("sslsni", &["1"]),
+    ("tcp_user_timeout", &[]),
 ];
 
 /// libpq's `target_session_attrs`.
@@ -122,7 +159,7 @@ impl Url {
             text += &format!("/{}", encode(database));
         }
         let timeout = self.connect_timeout.map(|t| ("connect_timeout", t.as_secs().to_string()));
-        let further = timeout.into_iter().chain(self.spelled_tls());
+        let further = timeout.into_iter().chain(self.spelled_parameters());
         let further = further.map(|(name, value)| (name.to_owned(), value));
         for (index, (name, value)) in self.parameters.iter().cloned().chain(further).enumerate() {
             text += &format!("{}{}={}", if index == 0 { '?' } else { '&' }, encode(&name), encode(&value));
@@ -130,7 +167,7 @@ impl Url {
         text
     }
 
-    fn spelled_tls(&self) -> impl Iterator<Item = (&'static str, String)> {
+    fn spelled_parameters(&self) -> impl Iterator<Item = (&'static str, String)> {
         let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.to_string_lossy().into_owned());
         let tls = &self.tls;
         let spelled = [
@@ -142,6 +179,8 @@ impl Url {
             ("sslnegotiation", spell(NEGOTIATIONS, tls.negotiation)),
             ("channel_binding", spell(BINDINGS, tls.channel_binding)),
             ("target_session_attrs", spell(ATTRS, self.attrs)),
+            ("passfile", path(&self.passfile)),
+            ("require_auth", self.require_auth.as_ref().map(RequireAuth::to_string)),
         ];
         spelled.into_iter().filter_map(|(name, value)| value.map(|value| (name, value)))
     }
@@ -154,6 +193,8 @@ struct Parts {
     hosts: Vec<String>,
     /// One for each host; `None`: not given.
     ports: Vec<Option<u16>>,
+    /// The application's name, if nothing else gives one.
+    fallback: Option<String>,
 }
 
 impl Parts {
@@ -220,6 +261,11 @@ impl Parts {
             "channel_binding" => {
                 self.url.tls.channel_binding = Some(word("channel_binding", BINDINGS, &value)?);
             }
+            "passfile" => self.url.passfile = Some(value.into()),
+            "require_auth" => {
+                let parsed = RequireAuth::parse(&value).map_err(UrlError::RequireAuth)?;
+                self.url.require_auth = Some(parsed);
+            }
             "sslrootcert" => self.url.tls.ca_file = Some(value.into()),
             "sslcrl" => self.url.tls.crl_file = Some(value.into()),
             "sslcert" => self.url.tls.cert_file = Some(value.into()),
@@ -231,14 +277,30 @@ impl Parts {
                 self.url.parameters.retain(|(known, _)| *known != name);
                 self.url.parameters.push((name, value));
             }
-            _ => return Err(UrlError::UnknownParameter { name }),
+            "fallback_application_name" => self.fallback = Some(value),
+            // What drivers for Java say; libpq takes it, too.
+            "ssl" if value == "true" => self.url.tls.mode = Some(Mode::Require),
+            _ => return further(name, &value),
         }
         Ok(())
     }
 
     fn finish(mut self) -> Result<Url, UrlError> {
         self.url.hosts = pair_up(&self.hosts, &self.ports)?;
+        let name = "application_name";
+        if !self.url.parameters.iter().any(|(known, _)| known == name) {
+            self.url.parameters.extend(self.fallback.map(|fallback| (name.to_owned(), fallback)));
+        }
         Ok(self.url)
+    }
+}
+
+/// A parameter without a meaning here.
+fn further(name: String, value: &str) -> Result<(), UrlError> {
+    match FURTHER.iter().find(|(known, _)| *known == name) {
+        Some((_, harmless)) if harmless.contains(&value) => Ok(()),
+        Some(_) => Err(UrlError::LeftOut(name)),
+        None => Err(UrlError::UnknownParameter { name }),
     }
 }
 
@@ -329,6 +391,20 @@ mod tests {
     }
 
     #[test]
+    fn what_other_programs_put_into_urls() {
+        let url = Url::parse(
+            "postgres://a/b?ssl=true&gssencmode=disable&sslcompression=0&sslsni=1&keepalives=1\
+             &fallback_application_name=x&passfile=/p&require_auth=!none",
+        )
+        .unwrap();
+        assert_eq!(url.tls.mode, Some(Mode::Require));
+        assert_eq!(url.parameters, [("application_name".to_owned(), "x".to_owned())]);
+        assert_eq!(url.passfile, Some("/p".into()));
+        let both = Url::parse("postgres://a/b?fallback_application_name=x&application_name=y").unwrap();
+        assert_eq!(both.parameters, [("application_name".to_owned(), "y".to_owned())]);
+    }
+
+    #[test]
     fn hosts_in_every_form() {
         let hosts = |text: &str| Url::parse(text).map(|url| url.hosts);
         let unix = |port| Host::Unix { directory: "/run/pg".into(), port };
@@ -361,6 +437,13 @@ mod tests {
         );
         assert!(error("postgres://a/b?target_session_attrs=x").starts_with("unknown target_session_attrs"));
         assert!(error("postgres://a/b?sslcertt=x").ends_with("did you mean \"sslcert\"?"));
+        assert_eq!(
+            error("postgres://a/b?keepalives_idle=5"),
+            "parameter \"keepalives_idle\" (with this value) is libpq's, but pgweir has nothing like it: leave it out"
+        );
+        assert!(error("postgres://a/b?gssencmode=require").contains("gssencmode"));
+        assert!(error("postgres://a/b?ssl=1").starts_with("unknown parameter \"ssl\""));
+        assert!(error("postgres://a/b?require_auth=scram").starts_with("require_auth: unknown method"));
         assert!(error("postgres://a/b?connect_timeout=soon").starts_with("connect_timeout must"));
         assert!(error("postgres://a%2/b").contains("percent-encoding"));
         assert!(error("postgres://a%00/b").contains("NUL"));

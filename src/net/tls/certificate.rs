@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use rustls_pki_types::CertificateDer;
 use sha2::{Digest, Sha256, Sha384, Sha512};
 use x509_cert::Certificate;
-use x509_cert::der::{Any, Decode, Encode, TagNumber, Tagged};
+use x509_cert::der::asn1::{Ia5StringRef, PrintableStringRef, Utf8StringRef};
+use x509_cert::der::{Any, Decode, Encode, Tag, TagNumber, Tagged};
 use x509_cert::spki::AlgorithmIdentifierOwned;
 
 /// From when to when a certificate is valid, since the epoch.
@@ -30,6 +31,32 @@ impl Validity {
         let now = now.duration_since(UNIX_EPOCH).unwrap_or_default();
         (self.not_before..=self.not_after).contains(&now)
     }
+}
+
+/// Who a client's certificate says it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The first common name, if it is a text without NUL.
+    pub common_name: Option<String>,
+}
+
+impl Subject {
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Self {
+        Self { common_name: common_name(certificate) }
+    }
+}
+
+fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let subject = certificate.tbs_certificate().subject();
+    let name = subject.iter().find(|attribute| attribute.oid.to_string() == "2.5.4.3")?;
+    let text = match name.value.tag() {
+        Tag::Utf8String => name.value.decode_as::<Utf8StringRef<'_>>().ok()?.as_str().to_owned(),
+        Tag::PrintableString => name.value.decode_as::<PrintableStringRef<'_>>().ok()?.as_str().to_owned(),
+        Tag::Ia5String => name.value.decode_as::<Ia5StringRef<'_>>().ok()?.as_str().to_owned(),
+        _ => return None,
+    };
+    (!text.contains('\0')).then_some(text)
 }
 
 /// `tls-server-end-point` of RFC 5929: the certificate's hash by the hash function of its signature, MD5 and SHA-1
@@ -68,5 +95,38 @@ fn pss_hash(algorithm: &AlgorithmIdentifierOwned) -> Option<u16> {
         "2.16.840.1.101.3.4.2.2" => Some(384),
         "2.16.840.1.101.3.4.2.3" => Some(512),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::string::PrintableString;
+    use rcgen::{CertificateParams, DistinguishedName, DnType, DnValue, KeyPair};
+
+    use super::*;
+
+    fn named(attributes: &[(DnType, DnValue)]) -> Option<String> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name = DistinguishedName::new();
+        for (kind, value) in attributes {
+            params.distinguished_name.push(kind.clone(), value.clone());
+        }
+        let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        Subject::of(certificate.der()).common_name
+    }
+
+    #[test]
+    fn f111_a_common_name_is_a_text_without_nul() {
+        let utf8 = |text: &str| DnValue::Utf8String(text.to_owned());
+        let printable = DnValue::PrintableString(PrintableString::try_from("app").unwrap());
+        let company = (DnType::OrganizationName, utf8("x"));
+        assert_eq!(
+            named(&[company.clone(), (DnType::CommonName, utf8("\u{e4}pp"))]).as_deref(),
+            Some("\u{e4}pp")
+        );
+        assert_eq!(named(&[(DnType::CommonName, printable)]).as_deref(), Some("app"));
+        assert_eq!(named(&[(DnType::CommonName, utf8("postgres\0.example.com"))]), None);
+        assert_eq!(named(&[company]), None);
+        assert_eq!(Subject::of(&CertificateDer::from(&b"nonsense"[..])).common_name, None);
     }
 }

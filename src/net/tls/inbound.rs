@@ -15,7 +15,7 @@ use rustls::server::{NoServerSessionStorage, UnbufferedServerConnection, WebPkiC
 use rustls::sign::SingleCertAndKey;
 use tokio::net::TcpStream;
 
-use super::certificate::{Validity, end_point};
+use super::certificate::{Subject, Validity, end_point};
 use super::files::{self, Watched};
 use super::stream::{Engine, TlsStream};
 use super::{ALPN, TlsError, provider};
@@ -53,6 +53,13 @@ pub struct Settings {
     pub crl_file: Option<PathBuf>,
 }
 
+impl Settings {
+    /// Whether a certificate that a client shows says who it is.
+    pub fn verifies_clients(&self) -> bool {
+        self.cert_file.is_some() && self.ca_file.is_some()
+    }
+}
+
 /// Serves TLS by these settings. Shared by all logins.
 pub struct Inbound {
     settings: Settings,
@@ -75,6 +82,8 @@ pub struct Accepted {
     pub end_point: Option<Vec<u8>>,
     /// Whether the client named the protocol.
     pub has_alpn: bool,
+    /// Whose certificate the client showed. It is one of our CAs', or the handshake would have failed.
+    pub subject: Option<Subject>,
 }
 
 impl Inbound {
@@ -137,7 +146,9 @@ impl Inbound {
         let engine = UnbufferedServerConnection::new(served.config.clone()).map_err(io::Error::other)?;
         let stream = TlsStream::shake_hands(socket, Engine::Server(engine), read).await?;
         let has_alpn = stream.state().alpn_protocol().is_some();
-        Ok(Accepted { stream: Stream::Tls(stream), end_point: served.end_point.clone(), has_alpn })
+        let chain = stream.state().peer_certificates();
+        let subject = chain.and_then(|chain| chain.first()).map(Subject::of);
+        Ok(Accepted { stream: Stream::Tls(stream), end_point: served.end_point.clone(), has_alpn, subject })
     }
 }
 

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
+pub use certificate::Subject;
 pub use files::FileError;
 
 /// What PostgreSQL calls its protocol in TLS's own negotiation (ALPN).

@@ -2,12 +2,14 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Instant;
 
 use super::*;
 use crate::client::limits::ClientLimits;
 use crate::client::pinned::PinnedClient;
 use crate::observe::process::About;
 use crate::observe::readiness::Readiness;
+use crate::observe::watch::Watch;
 use crate::pool::snapshot::PoolSnapshot;
 use crate::session::pins::Reason;
 
@@ -26,6 +28,8 @@ fn server() -> Server {
         counters: Arc::default(),
         readiness: Arc::new(Readiness::new(false)),
         pools: Box::new(move || vec![pool.clone()]),
+        watch: Arc::new(Watch::new(Instant::now(), Duration::from_secs(60), Arc::default())),
+        servers: Box::new(Vec::new),
         pinned: Box::new(|| [3, 5].map(pinned).to_vec()),
         dropped_lines: None,
     });
@@ -72,11 +76,34 @@ fn the_routes_answer() {
     assert_eq!(status, 200);
     assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     assert!(body.contains("\npgweir_pool_size{database=\"shop\",user=\"app\"} 0\n"), "{body}");
+    let (status, head, body) = ask(&server, "GET", "/status.json?since=7");
+    assert_eq!(status, 200);
+    assert!(head.contains("content-type: application/json"), "{head}");
+    let status: status::Status = serde_json::from_str(&body).expect("the contract");
+    assert_eq!(status.contract, status::CONTRACT);
     for path in ["/healthz", "/livez"] {
         assert_eq!(ask(&server, "GET", path).0, 200, "{path}");
     }
     assert_eq!(ask(&server, "GET", "/nothing").0, 404);
     assert_eq!(ask(&server, "GET", "/metrics/").0, 404);
+}
+
+#[test]
+fn the_page_may_do_no_more_than_it_does() {
+    let (status, head, body) = ask(&server(), "GET", "/");
+    assert_eq!(status, 200);
+    assert!(body.starts_with("<!doctype html>"), "{body}");
+    assert_eq!(head.matches("content-type: ").count(), 1, "{head}");
+    for header in [
+        "content-type: text/html; charset=utf-8",
+        "content-security-policy: default-src 'none'; style-src 'sha256-",
+        "frame-ancestors 'none'",
+        "x-content-type-options: nosniff",
+        "referrer-policy: no-referrer",
+        "x-frame-options: deny",
+    ] {
+        assert!(head.contains(header), "{header}: {head}");
+    }
 }
 
 #[test]

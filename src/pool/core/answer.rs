@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use super::Ticket;
 use crate::pool::key::{Label, ProfileId, ServerId};
+use crate::pool::stopwatch::Stopwatch;
 use crate::wire::sqlstate::SqlState;
 
 /// One backend may exist. It ends at [`gone`](super::Core::gone) or [`failed`](super::Core::failed), nowhere else.
@@ -24,6 +25,7 @@ pub struct Held<S> {
     pub server: S,
     /// The settings that the server has; whoever changes them changes this.
     pub label: Label,
+    pub stopwatch: Stopwatch,
     pub(super) profile: ProfileId,
     pub(super) permit: Permit,
 }

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::{Asked, AskedFor, Core, Held, Order, PATIENCE, Pin, Slot};
+use super::slot::Slot;
+use super::{Asked, AskedFor, Core, Held, Order, PATIENCE, Pin};
 use crate::pool::accounts::State;
 
 /// Exempt servers up to which a pin needs no reason to be replaced.
@@ -15,12 +16,14 @@ impl<S, W: Clone> Core<S, W> {
     /// Its session holds something of its client's. While there are no more than `pinned_servers` of these, the
     /// pool may have another server instead. A further pin takes the place of the one before.
     pub fn pin(&mut self, now: Instant, held: &Held<S>, pin: Pin<W>) {
+        self.pin_ends(now, held.id());
         self.enter(now, held.id(), State::Pinned);
         let slot = self.slot(held.id());
         slot.asked_back = slot.asked_back.filter(|_| pin.yields.is_some());
+        slot.book.set_pinned(true);
         let (reason, before) = (pin.reason, slot.pin.replace(pin));
         if before.is_none_or(|before| before.reason != reason) {
-            *self.pins.entry(reason).or_default() += 1;
+            self.books.pins.entry(reason).or_default().begun += 1;
         }
         self.exempt_pinned(now);
         self.plan(now);
@@ -32,8 +35,10 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     pub fn unpin(&mut self, now: Instant, held: &Held<S>) {
+        self.pin_ends(now, held.id());
         self.enter(now, held.id(), State::Active);
         let slot = self.slot(held.id());
+        slot.book.set_pinned(false);
         slot.pin = None;
         slot.asked_back = None;
         if std::mem::take(&mut slot.exempt) {
@@ -106,18 +111,6 @@ impl<S, W: Clone> Core<S, W> {
     /// Why lent servers are pinned, each by one reason.
     pub fn pins(&self) -> impl Iterator<Item = &'static str> {
         self.slots.iter().filter_map(|(_, slot)| slot.pin.as_ref().map(|pin| pin.reason))
-    }
-
-    /// How many are pinned now, by reason.
-    pub(super) fn pins_by_reason(&self) -> Vec<(&'static str, u64)> {
-        // Reasons that are over are shown as 0.
-        let mut counts: Vec<_> = self.pins.keys().map(|reason| (*reason, 0)).collect();
-        for pinned in self.pins() {
-            if let Some((_, count)) = counts.iter_mut().find(|(reason, _)| *reason == pinned) {
-                *count += 1;
-            }
-        }
-        counts
     }
 }
 

@@ -1,11 +1,14 @@
 //! Which servers to open and to close: room, who needs one most, and what becomes of an attempt.
 
+use std::num::NonZeroU32;
 use std::time::Instant;
 
-use super::{Capacity, Core, Ended, Held, Order, Permit, Phase, Slot};
+use super::slot::Slot;
+use super::{Capacity, Core, Ended, Held, Order, Permit, Phase};
 use crate::pool::accounts::State;
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Label, ProfileId, ServerId};
+use crate::pool::stopwatch::Stopwatch;
 
 impl<S, W: Clone> Core<S, W> {
     /// A connect has succeeded.
@@ -23,7 +26,10 @@ impl<S, W: Clone> Core<S, W> {
     /// client.
     pub fn reopened(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
         self.accounts.events.servers_closed += 1;
-        let held = self.begin(now, permit, server);
+        let mut held = self.begin(now, permit, server);
+        held.stopwatch.lent(now);
+        let borrower = self.slot(held.id()).borrower;
+        self.lend_to(now, held.id(), borrower);
         // Nobody gets the room that they may have been waiting for.
         self.plan(now);
         held
@@ -31,21 +37,23 @@ impl<S, W: Clone> Core<S, W> {
 
     fn begin(&mut self, now: Instant, permit: Permit, server: S) -> Held<S> {
         let id = permit.0;
-        self.accounts.events.connects += 1;
         let expires =
             self.settings.server_lifetime.and_then(|whole| now.checked_add(self.dice.ahead_of(whole)));
         let idle_for = self.settings.server_idle_timeout.map(|whole| self.dice.ahead_of(whole));
         let slot = self.slot(id);
+        let (took, book) = (now.saturating_duration_since(slot.since), slot.book.clone());
+        book.set_pinned(false);
         (slot.opened, slot.expires, slot.idle_for) = (now, expires, idle_for);
         let profile = slot.profile;
+        self.accounts.events.connect.record(took);
         self.enter(now, id, State::Active);
-        Held { server, label: Label::BASELINE, profile, permit }
+        Held { server, label: Label::BASELINE, stopwatch: Stopwatch::new(now, book), profile, permit }
     }
 
     /// A connect has failed, and no backend of it exists.
     pub fn failed(&mut self, now: Instant, permit: Permit, error: &OpenError) {
         let profile = self.slot(permit.0).profile;
-        self.accounts.events.connect_failures += 1;
+        self.note_failure(error);
         self.health.failed(now, profile, error, self.accounts.live(), &mut self.dice);
         let is_served = self.serves(profile);
         if let OpenErrorKind::Rejected(_) | OpenErrorKind::NotProven = error.kind
@@ -202,19 +210,8 @@ impl<S, W: Clone> Core<S, W> {
 
     fn open(&mut self, now: Instant, profile: ProfileId) {
         let serial = self.serial;
-        self.serial = self.serial.wrapping_add(1);
-        let slot = self.slots.insert(Slot {
-            serial,
-            profile,
-            state: State::Connecting,
-            pin: None,
-            asked_back: None,
-            exempt: false,
-            yielded: false,
-            opened: now,
-            expires: None,
-            idle_for: None,
-        });
+        self.serial = self.serial.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let slot = self.slots.insert(Slot::opening(now, serial, profile));
         self.accounts.transition(now, None, Some(State::Connecting));
         self.connecting.push(profile);
         let slot = u32::try_from(slot).expect("the limits are u32");
@@ -235,6 +232,7 @@ impl<S, W: Clone> Core<S, W> {
             self.accounts.events.servers_closed += 1;
         }
         let slot = self.slots.remove(id.slot as usize);
+        self.books.retired.add(&slot.book, now);
         self.accounts.transition(now, Some(slot.state), None);
         self.count_again(u32::from(slot.exempt));
         self.retiring = self.retiring.filter(|retiring| *retiring != id);

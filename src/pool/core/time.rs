@@ -1,11 +1,10 @@
 //! What happens because time passes, or because a person says so: deadlines, ages, drain, new settings.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::{Core, Ended, IDLE_WATCH, Phase, Refusal};
 use crate::pool::accounts::State;
 use crate::pool::settings::PoolSettings;
-use crate::pool::snapshot::PoolSnapshot;
 
 impl<S, W: Clone> Core<S, W> {
     /// Does what is due.
@@ -94,22 +93,6 @@ impl<S, W: Clone> Core<S, W> {
     pub fn vacate(&mut self, now: Instant) {
         self.habit = None;
         self.close_idle(now, Ended::Vacated);
-    }
-
-    /// The accounts as of now. Database, user and clients are the caller's to fill in.
-    pub fn snapshot(&mut self, now: Instant) -> PoolSnapshot {
-        PoolSnapshot {
-            size: self.target(),
-            reserve_size: self.settings.reserve_size,
-            queue_limit: self.settings.queue_limit,
-            pins: self.pins_by_reason(),
-            pins_begun: self.pins.iter().map(|(reason, count)| (*reason, *count)).collect(),
-            oldest_wait: self
-                .queue
-                .oldest_since()
-                .map_or(Duration::ZERO, |since| now.saturating_duration_since(since)),
-            ..self.accounts.snapshot(now)
-        }
     }
 
     /// Ages and needs, after something has ended or begun.

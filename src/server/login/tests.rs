@@ -16,6 +16,7 @@ fn target(upstream: &Upstream) -> Target<'_> {
         database: "shop",
         user: "ann",
         password: None,
+        passfile: None,
         keyring: None,
         profile: &[],
         minor: 0,

@@ -84,6 +84,7 @@ impl Desk {
             database: "",
             user: "",
             password: None,
+            passfile: None,
             keyring: None,
             profile: &[],
             minor: 0,

@@ -230,7 +230,7 @@ impl House {
     pub fn all_is_well_but_for_the_panic(&self) {
         assert_eq!(self.metric("pgweir_protocol_desync_total"), 0, "{}", self.pooler.log());
         self.metric_becomes("pgweir_pool_clients_waiting", 0);
-        for state in ["active", "pinned", "closing"] {
+        for state in ["active", "idle_in_transaction", "pinned", "closing"] {
             eventually(&format!("no server is {state}"), || self.servers(state) == 0);
         }
         if self.postgres.is_some() {

@@ -46,6 +46,7 @@ impl Limiter {
 }
 
 #[cfg(test)]
+#[allow(clippy::disallowed_methods)] // some instant to start from
 mod tests {
     use super::*;
 
