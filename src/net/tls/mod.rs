@@ -24,6 +24,13 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
+/// Reads what we read of a certificate that a peer shows: the door for a fuzz target.
+#[cfg(fuzzing)]
+pub fn read_certificate(der: &[u8]) {
+    let certificate = der.into();
+    let (_validity, _hash) = (certificate::Validity::of(&certificate), certificate::end_point(&certificate));
+}
+
 /// Why a set of files can't be used for TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
