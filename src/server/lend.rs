@@ -252,8 +252,9 @@ impl<C: Backend> Pool<C> {
 
     /// Does one thing under the lock. Whoever it wakes, and the keeper, are woken outside.
     pub(super) fn with<R>(&self, act: impl FnOnce(&mut Core<Box<C>, Waker>, Instant) -> R) -> R {
-        let now = Instant::now();
         let mut core = self.core.lock();
+        // Under the lock: the books would not agree if time went back for them.
+        let now = Instant::now();
         let result = act(&mut core, now);
         let wake = core.next_wake();
         let (attention, empty) = (core.wants_attention(), core.is_empty());
