@@ -25,7 +25,8 @@ pub struct Held<S> {
     pub server: S,
     /// The settings that the server has; whoever changes them changes this.
     pub label: Label,
-    pub stopwatch: Stopwatch,
+    /// Boxed: the future of every client has room for a server.
+    pub stopwatch: Box<Stopwatch>,
     pub(super) profile: ProfileId,
     pub(super) permit: Permit,
 }

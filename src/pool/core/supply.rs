@@ -47,7 +47,8 @@ impl<S, W: Clone> Core<S, W> {
         let profile = slot.profile;
         self.accounts.events.connect.record(took);
         self.enter(now, id, State::Active);
-        Held { server, label: Label::BASELINE, stopwatch: Stopwatch::new(now, book), profile, permit }
+        let stopwatch = Box::new(Stopwatch::new(now, book));
+        Held { server, label: Label::BASELINE, stopwatch, profile, permit }
     }
 
     /// A connect has failed, and no backend of it exists.
