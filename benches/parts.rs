@@ -10,13 +10,13 @@ use std::time::Instant;
 
 use divan::{AllocProfiler, Bencher, black_box, counter::BytesCount};
 
-use pgweir::pool::accounts::Tally;
+use pgweir::meter::work::Work;
 use pgweir::pool::core::{Checkout, Core, Order};
 use pgweir::pool::key::{Profiles, Wish};
 use pgweir::pool::limits::Ceilings;
 use pgweir::pool::settings::PoolSettings;
 use pgweir::session::client::ClientState;
-use pgweir::session::exchange::{Exchange, Judged, Limits, Shared, Work};
+use pgweir::session::exchange::{Exchange, Judged, Limits, Shared};
 use pgweir::session::params::Params;
 use pgweir::session::replies::{About, Awaits, Fate, Replies, Slot, Undo};
 use pgweir::session::server::Ledger;
@@ -24,6 +24,7 @@ use pgweir::session::settings::Interner;
 use pgweir::session::statements::shared::{Reading, Registry};
 use pgweir::sql::{Dialect, Extent, NoWords, analyse};
 use pgweir::wire::lane::Lane;
+use pgweir::wire::sqlstate::SqlState;
 use pgweir_testkit::frontend;
 
 #[global_allocator]
@@ -100,6 +101,7 @@ struct Talk {
     up: Lane,
     down: Lane,
     work: Work,
+    errors: Vec<SqlState>,
 }
 
 impl Talk {
@@ -125,6 +127,7 @@ impl Talk {
             up: Lane::default(),
             down: Lane::default(),
             work: Work::default(),
+            errors: Vec::new(),
         }
     }
 
@@ -139,6 +142,7 @@ impl Talk {
             up: &mut self.up,
             down: &mut self.down,
             work: &mut self.work,
+            errors: &mut self.errors,
         };
         while exchange.request().expect("a request") == Judged::Moved {}
         empty(exchange.up);
@@ -207,13 +211,13 @@ fn checkout(bencher: Bencher<'_, '_>) {
     }
     for ticket in tickets {
         if let Checkout::Lent(held) = core.collect(ticket, &()) {
-            core.give_back(now, held, Tally::default());
+            core.give_back(now, held, Work::default());
         }
     }
     let core = Mutex::new(core);
     bencher.bench(|| {
         let lent = core.lock().expect("not poisoned").checkout(now, &wish, &());
         let Checkout::Lent(held) = lent else { panic!("no server: {lent:?}") };
-        core.lock().expect("not poisoned").give_back(now, held, Tally::default());
+        core.lock().expect("not poisoned").give_back(now, held, Work::default());
     });
 }

@@ -8,8 +8,9 @@ use super::judge::{Connections, Facts, judge};
 use super::load::Load;
 use super::recommend::{explain, recommend};
 use super::verdict::{Advice, CauseKind, Verdict};
+use crate::meter::work::Work;
 use crate::pool::applications::ApplicationSnapshot;
-use crate::pool::snapshot::{PinSnapshot, PoolSnapshot, Tally, Trouble};
+use crate::pool::snapshot::{PinSnapshot, PoolSnapshot, Trouble};
 
 /// Some moment to start from.
 #[allow(clippy::disallowed_methods)]
@@ -35,7 +36,7 @@ fn pool(busy: f64) -> PoolSnapshot {
         clients: 200,
         clients_seen: 100,
         checkouts: transactions,
-        work: Tally { transactions, queries: transactions, ..Tally::default() },
+        work: Work { transactions, queries: transactions, ..Work::default() },
         active_time: seconds(busy * SPAN),
         ..PoolSnapshot::default()
     }

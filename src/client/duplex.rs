@@ -277,6 +277,7 @@ impl Duplex<'_> {
             up: &mut self.lanes.up,
             down: &mut self.lanes.down,
             work: &mut self.lanes.work,
+            errors: &mut self.lanes.errors,
         }
     }
 

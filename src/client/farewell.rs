@@ -211,6 +211,7 @@ impl Client {
             up: &mut lanes.up,
             down: &mut lanes.down,
             work: &mut lanes.work,
+            errors: &mut lanes.errors,
         };
         exchange.abandon();
         self.state.touch.clear();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use super::duplex::End;
 use super::pinned::Pinned;
 use super::relay::Client;
-use crate::pool::accounts::Tally;
+use crate::meter::work::Work;
 use crate::pool::core::{Pin, Purpose, Returned};
 use crate::pool::settings::Mode;
 use crate::server::ask::AskError;
@@ -131,20 +131,11 @@ impl Client {
         })
     }
 
-    fn tally(&mut self) -> Tally {
-        let work = self.lanes.as_mut().map(|lanes| std::mem::take(&mut lanes.work)).unwrap_or_default();
-        work.errors.iter().for_each(|code| self.home.server_error(*code));
-        Tally {
-            queries: work.queries,
-            transactions: work.transactions,
-            bytes_up: work.bytes_up,
-            bytes_down: work.bytes_down,
-            messages_up: work.messages_up,
-            messages_down: work.messages_down,
-            statements_found: work.statements_found,
-            statements_parsed: work.statements_parsed,
-            statements_evicted: work.statements_evicted,
-        }
+    /// What was done since it was last told, which is told with it.
+    fn tally(&mut self) -> Work {
+        let Some(lanes) = &mut self.lanes else { return Work::default() };
+        lanes.errors.drain(..).for_each(|code| self.home.server_error(code));
+        std::mem::take(&mut lanes.work)
     }
 
     /// An error means that the server can't be used any more.

@@ -5,8 +5,9 @@
 
 use std::cell::RefCell;
 
-use crate::session::exchange::Work;
+use crate::meter::work::Work;
 use crate::wire::lane::{Lane, SMALL};
+use crate::wire::sqlstate::SqlState;
 
 /// Both directions of an exchange, and its accounts.
 #[derive(Debug, Default)]
@@ -19,6 +20,8 @@ pub(super) struct Working {
     pub(super) worked: bool,
     /// What was done since the last release.
     pub(super) work: Work,
+    /// The codes of errors that PostgreSQL sent meanwhile.
+    pub(super) errors: Vec<SqlState>,
 }
 
 /// Spare ones that a thread keeps: about as many as clients that wait or work at once on it.
@@ -41,6 +44,7 @@ impl Working {
         self.up.clear();
         self.down.clear();
         self.work = Work::default();
+        self.errors.clear();
         SPARES.with_borrow_mut(|spares| {
             let grown = self.up.capacity() > SMALL || self.down.capacity() > SMALL;
             if spares.len() < if grown { GROWN } else { SPARE } {

@@ -1,7 +1,7 @@
 //! Cells to count in, and the table that says what each of them means.
 //!
-//! Only cold, process-wide events are counted here (logins, connections, errors, cancels). What happens per
-//! query is an account of its pool and is read from `pool::snapshot`. Counting never decides anything.
+//! Only cold, process-wide events are counted in cells (logins, connections, errors, cancels). What happens per
+//! query is [`work`], handed over with its server; it is an account of the pool and read from `pool::snapshot`. Counting never decides anything.
 //! Depends on `wire` for the faults' SQLSTATEs alone. A new metric is one field in [`counters`] and one row in
 //! [`table`].
 #![deny(clippy::disallowed_methods)]
@@ -13,3 +13,4 @@ pub mod limiter;
 pub mod news;
 pub mod table;
 pub mod visit;
+pub mod work;

@@ -8,8 +8,8 @@
 use std::time::{Duration, Instant};
 
 use super::snapshot::PoolSnapshot;
-pub use super::snapshot::Tally;
 use super::spread::Spread;
+use crate::meter::work::Work;
 
 /// Where a server is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ pub struct Accounts {
     full_ns: u128,
     capacity: Capacity,
     pub(super) events: Events,
-    tally: Tally,
+    tally: Work,
     census: Census,
 }
 
@@ -93,7 +93,7 @@ impl Accounts {
             full_ns: 0,
             capacity: Capacity { target, exempt: 0 },
             events: Events::default(),
-            tally: Tally::default(),
+            tally: Work::default(),
             census: Census::new(now),
         }
     }
@@ -139,7 +139,7 @@ impl Accounts {
         self.census.asked(now, rested, present);
     }
 
-    pub(super) fn add(&mut self, tally: &Tally) {
+    pub(super) fn add(&mut self, tally: &Work) {
         self.tally.add(tally);
     }
 

@@ -38,7 +38,7 @@ use slab::Slab;
 
 use self::books::Books;
 use self::slot::Slot;
-use super::accounts::{Accounts, Capacity, State, Tally};
+use super::accounts::{Accounts, Capacity, State};
 use super::health::Health;
 use super::idle::IdleServers;
 use super::key::{Moment, ProfileId, ServerId, Wish};
@@ -46,6 +46,7 @@ use super::lifetime::Dice;
 use super::limits::{Seat, Spare};
 use super::queue::{Cancelled, Collected, Left, Queue};
 use super::settings::PoolSettings;
+use crate::meter::work::Work;
 
 pub use self::books::{Purpose, Returned};
 pub use super::queue::Ticket;
@@ -211,7 +212,7 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     /// Takes back a server that is clean.
-    pub fn give_back(&mut self, now: Instant, mut held: Held<S>, tally: Tally) -> Returned {
+    pub fn give_back(&mut self, now: Instant, mut held: Held<S>, tally: Work) -> Returned {
         self.tally(&held, tally);
         let transaction = match tally.transactions {
             0 => {
@@ -229,7 +230,7 @@ impl<S, W: Clone> Core<S, W> {
     }
 
     /// Books what was done with a server that stays lent.
-    pub fn tally(&mut self, held: &Held<S>, tally: Tally) {
+    pub fn tally(&mut self, held: &Held<S>, tally: Work) {
         self.accounts.add(&tally);
         self.worked(held, tally.transactions);
     }

@@ -5,13 +5,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use super::accounts::Tally;
 use super::core::{Checkout, Core, Held, Order, Permit, Pin, Refusal, Ticket};
 use super::health::{OpenError, OpenErrorKind, REJECTION_STANDS};
 use super::key::{Label, ProfileId, ServerId, Wish};
 use super::lifetime::Dice;
 use super::limits::Ceilings;
 use super::settings::{PoolSettings, Totals};
+use crate::meter::work::Work;
 use crate::wire::sqlstate::SqlState;
 
 type Client = u32;
@@ -237,7 +237,7 @@ impl World {
         let Some(State::Holding { mut held, .. }) = self.pools[pool].clients.remove(&client) else { return };
         held.label = Label::of(self.roll(3) as u32);
         self.pools[pool].lent.remove(&held.id());
-        self.pools[pool].core.give_back(self.now, held, Tally { queries: 1, ..Tally::default() });
+        self.pools[pool].core.give_back(self.now, held, Work { queries: 1, ..Work::default() });
     }
 
     /// The lease is dropped.

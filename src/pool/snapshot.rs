@@ -7,6 +7,7 @@ use super::applications::ApplicationSnapshot;
 use super::settings::Mode;
 use super::spread::Spread;
 use super::stopwatch::Times;
+use crate::meter::work::Work;
 
 /// Everything counted about one pool. Counters only grow while the process lives.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub struct PoolSnapshot {
     pub think: Spread,
     pub queue_timeouts: u64,
     pub queue_refusals: u64,
-    pub work: Tally,
+    pub work: Work,
     /// Servers opened, by how long that took, login and all.
     pub connect: Spread,
     /// By SQLSTATE, or `none` if PostgreSQL didn't say a word.
@@ -90,39 +91,6 @@ impl PoolSnapshot {
 
     pub fn failures(&self) -> u64 {
         self.connect_failures.iter().map(|(_, count)| count).sum()
-    }
-}
-
-/// What clients did with servers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Tally {
-    pub queries: u64,
-    pub transactions: u64,
-    /// Bytes from the client to the server.
-    pub bytes_up: u64,
-    /// Bytes from the server to the client.
-    pub bytes_down: u64,
-    /// Messages, the same ways.
-    pub messages_up: u64,
-    pub messages_down: u64,
-    /// Prepared statements that a server had when they were needed; that were parsed for that; that were closed for want
-    /// of room.
-    pub statements_found: u64,
-    pub statements_parsed: u64,
-    pub statements_evicted: u64,
-}
-
-impl Tally {
-    pub(super) fn add(&mut self, more: &Self) {
-        self.queries += more.queries;
-        self.transactions += more.transactions;
-        self.bytes_up += more.bytes_up;
-        self.bytes_down += more.bytes_down;
-        self.messages_up += more.messages_up;
-        self.messages_down += more.messages_down;
-        self.statements_found += more.statements_found;
-        self.statements_parsed += more.statements_parsed;
-        self.statements_evicted += more.statements_evicted;
     }
 }
 

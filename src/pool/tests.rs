@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::accounts::Tally;
 use super::core::{Checkout, Core, Ended, Held, IDLE_WATCH, Order, Permit, Pin, Refusal, Ticket};
 use super::health::{NOT_PROVEN_STANDS, OpenError, OpenErrorKind};
 use super::key::{Label, ProfileId, Wish};
 use super::limits::Ceilings;
 use super::settings::{PoolSettings, Totals};
+use crate::meter::work::Work;
 use crate::wire::sqlstate::SqlState;
 
 /// Where virtual time begins.
@@ -95,7 +95,7 @@ impl Bench {
     }
 
     fn give_back(&mut self, held: Held<u32>) -> Option<u32> {
-        self.core.give_back(self.now, held, Tally::default());
+        self.core.give_back(self.now, held, Work::default());
         self.core.next_wake()
     }
 

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use super::connection::Connection;
 use super::lend::{Backend, Pool};
-use crate::pool::accounts::Tally;
+use crate::meter::work::Work;
 use crate::pool::core::{Held, Permit, Pin, Purpose, Returned};
 use crate::pool::key::{Label, ServerId};
 use crate::pool::stopwatch::Stopwatch;
@@ -63,7 +63,7 @@ impl<C: Backend> Lease<C> {
     }
 
     /// Books what was done with a server that stays lent.
-    pub fn tally(&self, tally: Tally) {
+    pub fn tally(&self, tally: Work) {
         self.pool.with(|core, _| core.tally(self.held(), tally));
     }
 
@@ -84,7 +84,7 @@ impl<C: Backend> Lease<C> {
     }
 
     /// Gives the server back, for anyone. Says when that was.
-    pub fn release(mut self, _proof: Clean, tally: Tally) -> Returned {
+    pub fn release(mut self, _proof: Clean, tally: Work) -> Returned {
         let held = self.held.take().expect(HELD);
         self.pool.with(|core, now| core.give_back(now, held, tally))
     }

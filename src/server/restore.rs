@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use super::ask::AskError;
 use super::lease::Lease;
-use crate::pool::accounts::Tally;
+use crate::meter::work::Work;
 use crate::pool::core::Purpose;
 use crate::pool::key::Label;
 use crate::session::clean;
@@ -32,7 +32,7 @@ impl Lease {
     /// Gives back a server that was asked nothing but questions of ours; one that isn't clean ends.
     pub fn hand_back(self) {
         if let Ok(clean) = clean::prove(&self.ledger, true) {
-            self.release(clean, Tally::default());
+            self.release(clean, Work::default());
         }
     }
 

@@ -11,7 +11,7 @@ use super::lease::Lease;
 use super::lend::{Backend, Blueprint, Pool};
 use super::pools::Pools;
 use super::upstream::Upstream;
-use crate::pool::accounts::Tally;
+use crate::meter::work::Work;
 use crate::pool::core::{Pin, Refusal};
 use crate::pool::health::{OpenError, OpenErrorKind};
 use crate::pool::key::{Profile, Wish};
@@ -138,7 +138,7 @@ fn size(size: u32) -> PoolSettings {
 }
 
 fn release(lease: Lease<Session>) {
-    lease.release(Clean::for_tests(), Tally { transactions: 1, ..Tally::default() });
+    lease.release(Clean::for_tests(), Work { transactions: 1, ..Work::default() });
 }
 
 /// Whatever hangs is a failure.

@@ -256,7 +256,7 @@ impl Exchange<'_> {
             self.server.statements.doubt(*id);
         }
         if matches!(fate, Fate::Forward | Fate::Swallow) {
-            self.work.errors.extend(code);
+            self.errors.extend(code);
         }
         if code == Some(SqlState::QUERY_CANCELED)
             && let Some(reason) = self.client.cancel_reason.take()

@@ -18,6 +18,7 @@ use super::server::{Ledger, Tx};
 use super::settings::Interner;
 use super::statements::shared::{Reading, Registry, Statement};
 use crate::catalog::{Epochs, Lexicon, Moment};
+use crate::meter::work::Work;
 use crate::sql::{Analysis, Effects, Extent, analyse, custom_setting_name};
 use crate::wire::lane::Lane;
 use crate::wire::read;
@@ -51,23 +52,6 @@ pub struct Limits {
     pub exact_names: bool,
 }
 
-/// What was done between two releases, for the accounts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Work {
-    /// Of errors that PostgreSQL sent to the client.
-    pub errors: Vec<SqlState>,
-    pub queries: u64,
-    pub transactions: u64,
-    pub bytes_up: u64,
-    pub bytes_down: u64,
-    pub messages_up: u64,
-    pub messages_down: u64,
-    /// Named statements that the server had when they were needed; that it got for that; that it gave up for others.
-    pub statements_found: u64,
-    pub statements_parsed: u64,
-    pub statements_evicted: u64,
-}
-
 pub struct Exchange<'a> {
     /// The process id that the client was told to have.
     pub pid: i32,
@@ -79,6 +63,8 @@ pub struct Exchange<'a> {
     /// Server to client.
     pub down: &'a mut Lane,
     pub work: &'a mut Work,
+    /// The codes of errors that PostgreSQL sent to the client.
+    pub errors: &'a mut Vec<SqlState>,
 }
 
 /// What came of looking at the next message.

@@ -3,7 +3,7 @@
 use std::hash::RandomState;
 
 use super::client::ClientState;
-use super::exchange::{Exchange, Judged, Limits, Shared, Work};
+use super::exchange::{Exchange, Judged, Limits, Shared};
 use super::params::Params;
 use super::sequences::Sequences;
 use super::server::Ledger;
@@ -11,6 +11,7 @@ use super::settings::Interner;
 use super::statements::shared::Registry;
 use super::world::{LIMITS, bind, call, close, describe, execute, flush, parse, query, sync};
 use crate::catalog::Lexicon;
+use crate::meter::work::Work;
 use crate::sql::Effects;
 use crate::wire::fault::Fault;
 use crate::wire::lane::{LARGE, Lane};
@@ -58,6 +59,7 @@ impl Hand {
             up: &mut self.up,
             down: &mut self.down,
             work: &mut Work::default(),
+            errors: &mut Vec::new(),
         })
     }
 

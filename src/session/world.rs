@@ -9,7 +9,7 @@ use std::hash::RandomState;
 
 use super::clean::{self, Unclean};
 use super::client::ClientState;
-use super::exchange::{Exchange, Judged, Limits, Shared, Work};
+use super::exchange::{Exchange, Judged, Limits, Shared};
 use super::model::Postgres;
 use super::params::Params;
 use super::sequences::Sequences;
@@ -18,6 +18,7 @@ use super::settings::Interner;
 use super::statements::server::Unnamed;
 use super::statements::shared::Registry;
 use crate::catalog::Lexicon;
+use crate::meter::work::Work;
 use crate::wire::lane::Lane;
 use crate::wire::tag::frontend as f;
 use crate::wire::write;
@@ -313,6 +314,7 @@ impl World {
             up: &mut pair.up,
             down: &mut pair.down,
             work: &mut Work::default(),
+            errors: &mut Vec::new(),
         };
         Some(act(&mut exchange))
     }
