@@ -81,17 +81,10 @@ pub fn replay_ahead(from: &Overrides, to: &Overrides) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn overrides(values: &[(&str, &str)]) -> Overrides {
-        Overrides {
-            values: values.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
-            ..Overrides::default()
-        }
-    }
-
     #[test]
     fn only_the_difference_is_replayed() {
-        let from = overrides(&[("a", "1"), ("b", "2"), ("c", "3")]);
-        let to = overrides(&[("a", "1"), ("b", "it's"), ("d", "4")]);
+        let from = Overrides::of(&[("a", "1"), ("b", "2"), ("c", "3")]);
+        let to = Overrides::of(&[("a", "1"), ("b", "it's"), ("d", "4")]);
         assert_eq!(
             replay(&from, &to).unwrap(),
             "SELECT pg_catalog.set_config('c',NULL,false),pg_catalog.set_config('b','it''s',false),\
@@ -102,9 +95,9 @@ mod tests {
 
     #[test]
     fn identity_is_reset_first_and_set_last() {
-        let mut from = overrides(&[]);
+        let mut from = Overrides::of(&[]);
         from.role = Some("r1".into());
-        let mut to = overrides(&[("a", "1")]);
+        let mut to = Overrides::of(&[("a", "1")]);
         to.session_authorization = Some("Us\"er".into());
         assert_eq!(
             replay(&from, &to).unwrap(),
@@ -114,18 +107,18 @@ mod tests {
 
     #[test]
     fn a_request_follows_a_replay_that_will_not_fail() {
-        let app = overrides(&[("app.tenant", "7")]);
-        let plain = overrides(&[]);
+        let app = Overrides::of(&[("app.tenant", "7")]);
+        let plain = Overrides::of(&[]);
         let sql = "SELECT pg_catalog.set_config('exit_on_error','on',true),\
                    pg_catalog.set_config('app.tenant','7',false);";
         assert_eq!(replay_ahead(&plain, &app).as_deref(), Some(sql));
         assert_eq!(replay_ahead(&app, &app), None);
         for (name, value) in [("client_encoding", "LATIN1"), ("default_tablespace", "fast")] {
-            assert_eq!(replay_ahead(&plain, &overrides(&[(name, value)])), None);
-            assert_eq!(replay_ahead(&overrides(&[(name, value)]), &app), None);
+            assert_eq!(replay_ahead(&plain, &Overrides::of(&[(name, value)])), None);
+            assert_eq!(replay_ahead(&Overrides::of(&[(name, value)]), &app), None);
         }
-        assert_eq!(replay_ahead(&overrides(&[("statement_timeout", "1ms")]), &app), None);
-        assert!(replay_ahead(&app, &overrides(&[("statement_timeout", "1ms")])).is_some());
+        assert_eq!(replay_ahead(&Overrides::of(&[("statement_timeout", "1ms")]), &app), None);
+        assert!(replay_ahead(&app, &Overrides::of(&[("statement_timeout", "1ms")])).is_some());
         assert_eq!(replay_ahead(&plain, &Overrides { role: Some("r1".into()), ..app }), None);
     }
 }

@@ -41,6 +41,14 @@ pub struct Settings {
 const IDLE_TIMEOUT: &str = "idle_session_timeout";
 
 #[cfg(test)]
+impl Overrides {
+    pub(crate) fn of(values: &[(&str, &str)]) -> Self {
+        let values = values.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        Self { values, ..Self::default() }
+    }
+}
+
+#[cfg(test)]
 impl Settings {
     pub(crate) fn of_dialect(dialect: u32) -> Arc<Self> {
         Arc::new(Self { id: dialect, overrides: Overrides::default(), dialect, idle_timeout: None, names: 0 })
@@ -185,19 +193,12 @@ fn time(value: &str) -> Option<Duration> {
 mod tests {
     use super::*;
 
-    fn overrides(values: &[(&str, &str)]) -> Overrides {
-        Overrides {
-            values: values.iter().map(|&(n, v)| (n.into(), v.into())).collect(),
-            ..Overrides::default()
-        }
-    }
-
     #[test]
     fn equal_sets_are_one() {
         let interner = Interner::default();
-        let a = interner.intern(overrides(&[("work_mem", "5MB")]));
-        assert!(Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "5MB")]))));
-        assert!(!Arc::ptr_eq(&a, &interner.intern(overrides(&[("work_mem", "6MB")]))));
+        let a = interner.intern(Overrides::of(&[("work_mem", "5MB")]));
+        assert!(Arc::ptr_eq(&a, &interner.intern(Overrides::of(&[("work_mem", "5MB")]))));
+        assert!(!Arc::ptr_eq(&a, &interner.intern(Overrides::of(&[("work_mem", "6MB")]))));
         assert!(Arc::ptr_eq(interner.plain(), &interner.intern(Overrides::default())));
     }
 
@@ -207,12 +208,12 @@ mod tests {
         let times =
             [("300ms", 300), ("90s", 90_000), ("2min", 120_000), ("1h", 3_600_000), ("1d", 86_400_000)];
         for (shown, milliseconds) in times {
-            let set = interner.intern(overrides(&[(IDLE_TIMEOUT, shown), ("work_mem", "5MB")]));
+            let set = interner.intern(Overrides::of(&[(IDLE_TIMEOUT, shown), ("work_mem", "5MB")]));
             assert_eq!(set.idle_timeout, Some(Duration::from_millis(milliseconds)));
             let resting = interner.to_rest(&set).expect("other settings");
-            assert!(Arc::ptr_eq(&resting, &interner.intern(overrides(&[("work_mem", "5MB")]))));
+            assert!(Arc::ptr_eq(&resting, &interner.intern(Overrides::of(&[("work_mem", "5MB")]))));
         }
-        let off = interner.intern(overrides(&[(IDLE_TIMEOUT, "0")]));
+        let off = interner.intern(Overrides::of(&[(IDLE_TIMEOUT, "0")]));
         assert_eq!(off.idle_timeout, None);
         assert!(interner.to_rest(&off).is_none());
     }
@@ -222,7 +223,7 @@ mod tests {
         let interner = Interner::default();
         let beginning = idle_timeout(&Baseline::from_rows([(IDLE_TIMEOUT, Some("1s"))]));
         assert_eq!(beginning, Some(Duration::from_secs(1)));
-        let over = |values| interner.intern(overrides(values)).idle_timeout_over(beginning);
+        let over = |values| interner.intern(Overrides::of(values)).idle_timeout_over(beginning);
         assert_eq!(over(&[("work_mem", "5MB")]), beginning);
         assert_eq!(over(&[(IDLE_TIMEOUT, "5s")]), Some(Duration::from_secs(5)));
         assert_eq!(over(&[(IDLE_TIMEOUT, "0")]), None);
@@ -231,8 +232,8 @@ mod tests {
 
     #[test]
     fn a_session_that_must_not_know_a_name_is_made_of_no_other_that_does() {
-        let (none, one) = (overrides(&[]), overrides(&[("app.x", ""), ("work_mem", "5MB")]));
-        let two = overrides(&[("app.x", "1"), ("app.y", "")]);
+        let (none, one) = (Overrides::of(&[]), Overrides::of(&[("app.x", ""), ("work_mem", "5MB")]));
+        let two = Overrides::of(&[("app.x", "1"), ("app.y", "")]);
         let exact = Baseline::from_rows([("app.y", Some("begun so"))]).exact();
         assert!(none.can_become(&one, &exact) && one.can_become(&two, &exact));
         assert!(!one.can_become(&none, &exact) && one.can_become(&none, &Baseline::default()));
@@ -247,12 +248,12 @@ mod tests {
     #[test]
     fn only_what_changes_a_text_makes_a_dialect() {
         let interner = Interner::default();
-        assert_eq!(interner.intern(overrides(&[("work_mem", "5MB")])).dialect, 0);
-        let dmy = interner.intern(overrides(&[("DateStyle", "ISO, DMY")]));
+        assert_eq!(interner.intern(Overrides::of(&[("work_mem", "5MB")])).dialect, 0);
+        let dmy = interner.intern(Overrides::of(&[("DateStyle", "ISO, DMY")]));
         assert_ne!(dmy.dialect, 0);
         assert_eq!(
             dmy.dialect,
-            interner.intern(overrides(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect
+            interner.intern(Overrides::of(&[("DateStyle", "ISO, DMY"), ("work_mem", "1MB")])).dialect
         );
     }
 }

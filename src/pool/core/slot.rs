@@ -17,7 +17,7 @@ pub(super) struct Slot<W> {
     pub(super) profile: ProfileId,
     pub(super) state: State,
     pub(super) pin: Option<Pin<W>>,
-    /// Its client was asked to give it back, Only while its pin yields.
+    /// Its client was asked to give it back. Only while its pin yields.
     pub(super) asked_back: Option<Asked>,
     pub(super) exempt: bool,
     pub(super) yielded: bool,
