@@ -64,7 +64,7 @@ pub enum Turn<'r> {
 impl Roster {
     /// Begins the login of `user`, whose name came with the startup packet, by the method that the rules demand
     /// ([`super::hba`], which has seen to all that is no password). `said` is what the database said of them, if it was
-    /// asked ([`Roster::needs_lookup`]). `seed` is random, and new each time. `end_point` is the hash of the certificate
+    /// asked (who is not [known](Roster::knows) is looked up). `seed` is random, and new each time. `end_point` is the hash of the certificate
     /// that the client saw; with it, channel binding is offered.
     pub fn login<'r>(
         &'r self,

@@ -100,10 +100,9 @@ impl Roster {
         })
     }
 
-    /// Whether the database has to be asked for this user: who isn't configured has to prove something to log in.
-    pub fn needs_lookup(&self, user: &str, method: Method) -> bool {
-        let proves = matches!(method, Method::Cleartext | Method::Md5 | Method::ScramSha256);
-        proves && self.configured(user, method).is_none()
+    /// Whether the user is configured, with something that can be proved by `method`.
+    pub fn knows(&self, user: &str, method: Method) -> bool {
+        self.configured(user, method).is_some()
     }
 
     fn configured(&self, user: &str, method: Method) -> Option<&Entry> {

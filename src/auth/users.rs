@@ -22,6 +22,13 @@ pub enum Method {
     Reject,
 }
 
+impl Method {
+    /// Whether it is about something that the user knows.
+    pub fn asks_for_secret(self) -> bool {
+        matches!(self, Self::Cleartext | Self::Md5 | Self::ScramSha256)
+    }
+}
+
 /// The users that may log in to pgweir by a password.
 #[derive(Clone, Debug, Default)]
 pub struct Users {

@@ -5,6 +5,8 @@
 //! came from a client reaches the database as a parameter only; whatever goes wrong, nobody is let in by it.
 
 mod desk;
+mod pace;
+mod pause;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +19,7 @@ use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 
 pub use desk::Desk;
+use pace::Pace;
 
 use super::ask::AskError;
 use super::connect::{ConnectError, Connector};
@@ -31,7 +34,8 @@ use crate::meter::counters::{Counters, LookupOutcome};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// After a failure nothing is tried for so long: those who wait learn it at once.
 const PAUSE: Duration = Duration::from_millis(200);
-/// How long it is taken for granted that this role can't look anybody up.
+/// How long it is taken for granted that this role can't look anybody up. Then that is looked into, behind the back of
+/// those who log in.
 const MEANS_STAND: Duration = Duration::from_secs(3);
 /// A connection that is not used for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
@@ -73,7 +77,17 @@ impl Window {
     /// # Errors
     /// It doesn't answer, and has not lately.
     pub async fn find(&self, user: &str, database: &str) -> Result<Answer, Unanswered> {
-        self.lookup.find(user, self.database.as_deref().unwrap_or(database)).await
+        self.lookup.find(user, self.name_there(database)).await
+    }
+
+    /// Takes the time that a look-up takes, for a login of `user` that doesn't need one: who is configured isn't told
+    /// from a stranger by the clock.
+    pub async fn keep_pace(&self, user: &str, database: &str) {
+        self.lookup.keep_pace(user, self.name_there(database)).await;
+    }
+
+    fn name_there<'a>(&'a self, database: &'a str) -> &'a str {
+        self.database.as_deref().unwrap_or(database)
     }
 }
 
@@ -124,6 +138,7 @@ pub struct Lookup {
     counters: Arc<Counters>,
     answers: Mutex<Answers>,
     line: Arc<tokio::sync::Mutex<Line>>,
+    pace: Pace,
     has_told: AtomicBool,
 }
 
@@ -143,35 +158,70 @@ enum Line {
     },
 }
 
+/// What comes of a question.
+enum Said {
+    Answer(Answer),
+    /// This role can't look anybody up.
+    Nothing,
+}
+
 /// A question's turn.
 type Turn = OwnedMutexGuard<Line>;
 
 impl Lookup {
     pub fn new(desk: Desk, connector: Arc<Connector>, keyring: Arc<Keyring>) -> Arc<Self> {
         let counters = connector.counters.clone();
-        let (answers, has_told) = (Mutex::default(), AtomicBool::new(false));
+        let (answers, pace, has_told) = (Mutex::default(), Pace::default(), AtomicBool::new(false));
         let line = Arc::new(tokio::sync::Mutex::new(Line::Closed));
-        Arc::new(Self { desk, connector, keyring, counters, answers, line, has_told })
+        Arc::new(Self { desk, connector, keyring, counters, answers, line, pace, has_told })
     }
 
     async fn find(self: &Arc<Self>, user: &str, database: &str) -> Result<Answer, Unanswered> {
         let arrived = Instant::now();
         let name = (user.into(), database.into());
-        if let Some(answer) = self.answers.lock().look(arrived, arrived, &name) {
-            return Ok(answer);
-        }
-        match timeout(PATIENCE, self.in_turn(arrived, &name)).await.unwrap_or(Err(Unanswered::Silence)) {
-            Err(Unanswered::Silence) => {
-                self.answers.lock().last(Instant::now(), &name).ok_or(Unanswered::Silence)
+        match self.said_of(arrived, &name).await {
+            Ok(Said::Answer(answer)) => {
+                pause::until(self.pace.answered(arrived, Instant::now())).await;
+                Ok(answer)
             }
-            outcome => outcome,
+            Ok(Said::Nothing) => {
+                self.pace.stands_still();
+                self.tell_what_to_do();
+                Ok(self.answers.lock().stranger())
+            }
+            Err(unanswered) => {
+                self.pace.stands_still();
+                let last = || self.answers.lock().last(Instant::now(), &name);
+                (unanswered == Unanswered::Silence).then(last).flatten().ok_or(unanswered)
+            }
         }
     }
 
-    async fn in_turn(self: &Arc<Self>, arrived: Instant, name: &Name) -> Result<Answer, Unanswered> {
+    /// For a login that doesn't have to be looked up. It is all the same, if nothing else tells how long that would take.
+    async fn keep_pace(self: &Arc<Self>, user: &str, database: &str) {
+        let arrived = Instant::now();
+        if self.pace.keep(arrived).is_none() {
+            match self.said_of(arrived, &(user.into(), database.into())).await {
+                Ok(Said::Answer(_)) => _ = self.pace.answered(arrived, Instant::now()),
+                Ok(Said::Nothing) | Err(_) => self.pace.stands_still(),
+            }
+        }
+        if let Some(until) = self.pace.keep(arrived) {
+            pause::until(until).await;
+        }
+    }
+
+    async fn said_of(self: &Arc<Self>, arrived: Instant, name: &Name) -> Result<Said, Unanswered> {
+        if let Some(answer) = self.answers.lock().look(arrived, arrived, name) {
+            return Ok(Said::Answer(answer));
+        }
+        timeout(PATIENCE, self.in_turn(arrived, name)).await.unwrap_or(Err(Unanswered::Silence))
+    }
+
+    async fn in_turn(self: &Arc<Self>, arrived: Instant, name: &Name) -> Result<Said, Unanswered> {
         let turn = self.line.clone().lock_owned().await;
         if let Some(answer) = self.answers.lock().look(Instant::now(), arrived, name) {
-            return Ok(answer);
+            return Ok(Said::Answer(answer));
         }
         // A task of its own: it ends with an answer even if its login is over before.
         let (lookup, name) = (self.clone(), name.clone());
@@ -180,7 +230,7 @@ impl Lookup {
     }
 
     /// Asks, and tells the log what went wrong. One lost connection is no failure: it may have been lost long ago.
-    async fn answer(self: Arc<Self>, mut turn: Turn, name: Name) -> Result<Answer, Unanswered> {
+    async fn answer(self: Arc<Self>, mut turn: Turn, name: Name) -> Result<Said, Unanswered> {
         let had_one = matches!(*turn, Line::Open { .. });
         let mut outcome = self.ask(&mut turn, &name).await;
         if had_one && matches!(outcome, Err(LookupError::Ask(AskError::Io(_)))) {
@@ -188,12 +238,12 @@ impl Lookup {
         }
         let count = |outcome: LookupOutcome| self.counters.user_lookups.inc(outcome.text());
         match outcome {
-            Ok(answer) => {
-                count(match answer {
-                    Answer::Known(_) => LookupOutcome::Known,
-                    Answer::Unknown { .. } => LookupOutcome::Unknown,
+            Ok(said) => {
+                count(match said {
+                    Said::Answer(Answer::Known(_)) => LookupOutcome::Known,
+                    Said::Answer(Answer::Unknown { .. }) | Said::Nothing => LookupOutcome::Unknown,
                 });
-                Ok(answer)
+                Ok(said)
             }
             Err(error) => {
                 count(LookupOutcome::Failed);
@@ -216,7 +266,7 @@ impl Lookup {
         }
     }
 
-    async fn ask(self: &Arc<Self>, turn: &mut Turn, name: &Name) -> Result<Answer, LookupError> {
+    async fn ask(self: &Arc<Self>, turn: &mut Turn, name: &Name) -> Result<Said, LookupError> {
         let now = Instant::now();
         // Taken out of the line: if something is wrong with it, it isn't there any more.
         let open = match std::mem::replace(&mut **turn, Line::Closed) {
@@ -226,14 +276,18 @@ impl Lookup {
             }
             Line::NoMeans { until } if now < until => {
                 **turn = Line::NoMeans { until };
-                return Ok(self.answers.lock().stranger());
+                return Ok(Said::Nothing);
+            }
+            Line::NoMeans { .. } => {
+                tokio::spawn(self.clone().look_for_means());
+                None
             }
             Line::Open { connection, .. } => Some(connection),
-            Line::Closed | Line::Failed { .. } | Line::NoMeans { .. } => self.open().await?,
+            Line::Closed | Line::Failed { .. } => self.open().await?,
         };
         let Some(mut connection) = open else {
             **turn = Line::NoMeans { until: Instant::now() + MEANS_STAND };
-            return Ok(self.answers.lock().stranger());
+            return Ok(Said::Nothing);
         };
         let asked = Instant::now();
         let (door, secrets) = match desk::question(&mut connection, name).await {
@@ -254,7 +308,15 @@ impl Lookup {
             Some(None) => self.keyring.forget_md5(&name.0),
             None => {}
         }
-        Ok(answer)
+        Ok(Said::Answer(answer))
+    }
+
+    /// Whether this role can look users up by now. Nobody waits for that: who did would be known for a stranger.
+    async fn look_for_means(self: Arc<Self>) {
+        if let Ok(Some(connection)) = self.open().await {
+            *self.line.lock().await = Line::Open { connection, used: Instant::now() };
+            self.pace.forget();
+        }
     }
 
     /// `None`: this role can't look anybody up.
@@ -269,7 +331,6 @@ impl Lookup {
             }
             Ok(false) => {
                 connection.close().await;
-                self.tell_what_to_do();
                 Ok(None)
             }
             Err(error) => {
@@ -293,6 +354,7 @@ impl Lookup {
     async fn rest(&self) {
         let connection = self.line.try_lock().ok().and_then(|mut line| line.hang_up());
         if let Some(connection) = connection {
+            self.pace.forget();
             connection.close().await;
         }
     }
@@ -315,15 +377,11 @@ async fn close_when_idle(lookup: Weak<Lookup>) {
     loop {
         sleep(IDLE).await;
         let Some(lookup) = lookup.upgrade() else { return };
-        let mut line = lookup.line.lock().await;
+        let line = lookup.line.lock().await;
         if matches!(&*line, Line::Open { used, .. } if used.elapsed() < IDLE) {
             continue;
         }
-        let connection = line.hang_up();
         drop(line);
-        if let Some(connection) = connection {
-            connection.close().await;
-        }
-        return;
+        return lookup.rest().await;
     }
 }

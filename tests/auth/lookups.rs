@@ -21,6 +21,17 @@ fn a_user_of_the_database_needs_no_configuration() {
     house.all_is_well();
 }
 
+/// F114: else its login would be the quicker one. The answer is of no use, and how long it took is asked for once.
+#[test]
+fn f114_a_configured_user_is_asked_about_while_nobody_else_was() {
+    let house = house(2, "");
+    let asked = || house.metric("pgweir_user_lookups_total{outcome=\"known\"}");
+    assert_eq!((house.client().value("select 1"), asked()), ("1".to_owned(), 1));
+    assert_eq!((house.client().value("select 1"), asked()), ("1".to_owned(), 1));
+    log_in(&house, &new_user(&house, "login password 'secret'"), "secret").expect("a login");
+    assert_eq!((house.client().value("select 1"), asked()), ("1".to_owned(), 2));
+}
+
 /// F114: whoever can't log in hears the same, message by message, and a stranger's salt doesn't change.
 #[test]
 fn f114_nobody_can_tell_which_names_exist() {

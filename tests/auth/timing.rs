@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use pgweir::demo::cluster::ROLE;
+
 use super::kit::House;
 use super::people::*;
 
@@ -29,6 +31,7 @@ fn f114_by_the_clock() {
     let kinds = [
         ("known", known.clone()),
         ("known, again", known),
+        ("configured", ROLE.to_owned()),
         ("unknown", "nobody_of_this_name".to_owned()),
         ("expired", new_user(&house, "login password 'secret' valid until '2020-01-01'")),
         ("nologin", new_user(&house, "nologin password 'secret'")),
