@@ -56,9 +56,10 @@ impl Exchange<'_> {
             Reply::More(slot) => pass(&slot.fate),
             _ => Pass::On,
         };
-        self.move_on(pass, total);
-        if pass == Pass::On && !self.down.is_passing() {
-            self.work.messages_down += self.down.forward_alike(tag);
+        match pass {
+            // The caller counts the first.
+            Pass::On => self.work.messages_down += self.down.forward_data(tag, total) - 1,
+            Pass::Drop => self.down.discard(total),
         }
         Ok(Judged::Moved)
     }
