@@ -69,28 +69,35 @@ impl Client {
         self.part_boxed(lease, end).await
     }
 
+    /// Ends with the server that the client had then.
     async fn work(&mut self) -> (Option<Lease>, End) {
-        let mut held: Option<Lease> = None;
         loop {
-            let mut lease = match held.take() {
-                Some(lease) => lease,
-                None => match self.next_lease().await {
-                    Ok(lease) => lease,
-                    Err(end) => return (None, end),
-                },
+            let lease = match self.next_lease().await {
+                Ok(lease) => lease,
+                Err(end) => return (None, end),
             };
+            if let Err(over) = self.work_with(lease).await {
+                return over;
+            }
+        }
+    }
+
+    /// Until the server is given back.
+    async fn work_with(&mut self, mut lease: Lease) -> Result<(), (Option<Lease>, End)> {
+        loop {
             let after = match self.exchange(&mut lease).await {
                 End::Rest => match self.release(lease) {
-                    None => continue,
+                    None => return Ok(()),
                     Some(lease) => self.settle_boxed(lease, false),
                 },
                 End::Lingered => self.settle_boxed(lease, true),
                 End::ServerGone(loss) => self.lose_boxed(lease, loss),
-                end => return (Some(lease), end),
+                end => return Err((Some(lease), end)),
             };
-            held = match after.await {
-                Ok(held) => held,
-                Err(end) => return (None, end),
+            lease = match after.await {
+                Ok(Some(kept)) => kept,
+                Ok(None) => return Ok(()),
+                Err(end) => return Err((None, end)),
             };
         }
     }
