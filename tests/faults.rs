@@ -15,8 +15,6 @@ mod catalog;
 mod chaos;
 #[path = "faults/clients.rs"]
 mod clients;
-#[path = "faults/flow.rs"]
-mod flow;
 #[path = "faults/hostile.rs"]
 mod hostile;
 #[path = "faults/kit/mod.rs"]

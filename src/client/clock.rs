@@ -21,9 +21,6 @@ const CANCEL_GRACE: Duration = Duration::from_secs(10);
 /// than most requests do.
 const LINGER: Duration = Duration::from_millis(100);
 
-/// For rows or copy data to wait for more of them.
-const SAVE_UP: Duration = Duration::from_millis(1);
-
 /// What took too long.
 #[derive(Debug)]
 pub(super) enum Overdue {
@@ -35,8 +32,6 @@ pub(super) enum Overdue {
     Client(Fault),
     /// Nothing: the client has paused, and its channels may leave its server.
     Lingered,
-    /// Nothing: what was held for more to come is to be written.
-    SavedUp,
 }
 
 impl Overdue {
@@ -44,7 +39,7 @@ impl Overdue {
     pub(super) fn into_fault(self) -> Option<Fault> {
         match self {
             Self::Query(fault) | Self::Cancelled(fault) | Self::Client(fault) => Some(fault),
-            Self::Lingered | Self::SavedUp => None,
+            Self::Lingered => None,
         }
     }
 }
@@ -63,7 +58,6 @@ struct Spans {
     stall: Stall,
     rest: Option<Instant>,
     linger: Option<Instant>,
-    saving: Option<Instant>,
 }
 
 /// What goes on between a client and its server.
@@ -79,8 +73,6 @@ pub(super) struct Doing {
     pub resting: bool,
     /// It asks for nothing, and has a server only because it listens.
     pub lingering: bool,
-    /// Rows or copy data wait for more of them.
-    pub saving_up: bool,
     /// How long its session may, by its own `idle_session_timeout`. With a server that is PostgreSQL's to keep.
     pub session_may_rest: Option<Duration>,
 }
@@ -109,7 +101,7 @@ impl Clock {
     pub(super) fn released(&mut self) {
         if let Some(spans) = &mut self.0 {
             (spans.query, spans.cancelled, spans.transaction, spans.pause) = (None, None, None, None);
-            (spans.rest, spans.linger, spans.saving) = (None, None, None);
+            (spans.rest, spans.linger) = (None, None);
         }
     }
 
@@ -128,14 +120,13 @@ impl Clock {
         doing: Doing,
         stream: &Stream,
     ) -> Poll<Overdue> {
-        let Doing { owed, in_transaction, stalled, resting, lingering, saving_up, .. } = doing;
+        let Doing { owed, in_transaction, stalled, resting, lingering, .. } = doing;
         let on = [
             deadlines.query.is_some() && owed,
             deadlines.transaction.is_some() && (in_transaction || owed),
             deadlines.idle_in_transaction.is_some() && in_transaction && !owed && !stalled,
             resting && !stalled && (deadlines.client_idle.is_some() || doing.session_may_rest.is_some()),
             lingering,
-            saving_up,
         ];
         let stall = deadlines.write_stall.filter(|_| stalled);
         if self.0.is_none() && stall.is_none() && !on.contains(&true) {
@@ -148,15 +139,9 @@ impl Clock {
 }
 
 impl Spans {
-    fn follow(&mut self, on: [bool; 6], stall: Option<Duration>) {
-        let spans = [
-            &mut self.query,
-            &mut self.transaction,
-            &mut self.pause,
-            &mut self.rest,
-            &mut self.linger,
-            &mut self.saving,
-        ];
+    fn follow(&mut self, on: [bool; 5], stall: Option<Duration>) {
+        let spans =
+            [&mut self.query, &mut self.transaction, &mut self.pause, &mut self.rest, &mut self.linger];
         spans.into_iter().zip(on).for_each(|(since, on)| follow(since, on));
         if self.query.is_none() {
             self.cancelled = None;
@@ -194,7 +179,6 @@ impl Spans {
             (self.pause, deadlines.idle_in_transaction, Kind::Pause),
             (self.rest, rest.map(|(limit, _)| limit), Kind::Rest(rest.map(|(_, fault)| fault))),
             (self.linger, Some(LINGER), Kind::Linger),
-            (self.saving, Some(SAVE_UP), Kind::SaveUp),
         ];
         let ends = ends.into_iter().filter_map(|(since, limit, kind)| Some((since? + limit?, limit?, kind)));
         let look = self.stall.next_look().zip(deadlines.write_stall);
@@ -216,10 +200,6 @@ impl Spans {
                 self.linger = None;
                 Overdue::Lingered
             }
-            Kind::SaveUp => {
-                self.saving = None;
-                Overdue::SavedUp
-            }
         }
     }
 }
@@ -233,7 +213,6 @@ enum Kind {
     Stall,
     Rest(Option<Told>),
     Linger,
-    SaveUp,
 }
 
 /// A span lasts as long as its state does.

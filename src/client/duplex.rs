@@ -133,14 +133,6 @@ impl Duplex<'_> {
     fn owes_client(&self) -> bool {
         self.lanes.down.has_output() || self.stream.is_sending()
     }
-
-    fn saves_up_for_server(&self) -> bool {
-        self.lanes.up.saves_up() && !self.server.stream.is_sending()
-    }
-
-    fn saves_up_for_client(&self) -> bool {
-        self.lanes.down.saves_up() && !self.stream.is_sending()
-    }
 }
 
 // -- client to server
@@ -205,7 +197,7 @@ impl Duplex<'_> {
 
     /// A server that takes nothing any more is found gone when it is read.
     fn write_server(&mut self, cx: &mut Context<'_>) -> bool {
-        if !self.owes_server() || self.saves_up_for_server() {
+        if !self.owes_server() {
             return false;
         }
         matches!(poll_write(&mut self.server.stream, cx, &mut self.lanes.up), Poll::Ready(Ok(_)))
@@ -248,7 +240,7 @@ impl Duplex<'_> {
     }
 
     fn write_client(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
-        if !self.owes_client() || self.saves_up_for_client() {
+        if !self.owes_client() {
             return Ok(false);
         }
         match poll_write(self.stream, cx, &mut self.lanes.down) {
@@ -356,8 +348,7 @@ impl Duplex<'_> {
         let doing = Doing {
             owed,
             in_transaction: self.server.ledger.tx != Tx::Idle || self.server.ledger.unsynced,
-            stalled: self.owes_client() && !self.saves_up_for_client(),
-            saving_up: self.saves_up_for_server() || self.saves_up_for_client(),
+            stalled: self.owes_client(),
             resting: idle && !lingers,
             lingering: idle && lingers,
             ..Doing::default()
@@ -379,12 +370,6 @@ impl Duplex<'_> {
             Overdue::Cancelled(fault) => Err(End::ServerGone(Loss::Stuck(fault))),
             Overdue::Client(fault) => Err(End::Fault(fault)),
             Overdue::Lingered => Err(End::Lingered),
-            Overdue::SavedUp => {
-                self.lanes.up.saves_up_no_more();
-                self.lanes.down.saves_up_no_more();
-                cx.waker().wake_by_ref();
-                Ok(Poll::Pending)
-            }
         }
     }
 }

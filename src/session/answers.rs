@@ -56,10 +56,9 @@ impl Exchange<'_> {
             Reply::More(slot) => pass(&slot.fate),
             _ => Pass::On,
         };
-        match pass {
-            // The caller counts the first.
-            Pass::On => self.work.messages_down += self.down.forward_data(tag, total) - 1,
-            Pass::Drop => self.down.discard(total),
+        self.move_on(pass, total);
+        if pass == Pass::On && !self.down.is_passing() {
+            self.work.messages_down += self.down.forward_alike(tag);
         }
         Ok(Judged::Moved)
     }

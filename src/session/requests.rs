@@ -84,13 +84,11 @@ impl Exchange<'_> {
             self.up.discard(total);
             return Ok(Judged::Moved);
         }
+        self.up.forward(total);
         match end {
-            Some(end) => {
-                self.up.forward(total);
-                self.sent(end, Fate::Forward, Undo::Nothing);
-            }
-            // The caller counts the first.
-            None => self.work.messages_up += self.up.forward_data(f::COPY_DATA, total) - 1,
+            Some(end) => self.sent(end, Fate::Forward, Undo::Nothing),
+            None if self.up.is_passing() => {}
+            None => self.work.messages_up += self.up.forward_alike(f::COPY_DATA),
         }
         Ok(Judged::Moved)
     }

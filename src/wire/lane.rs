@@ -23,10 +23,6 @@ use super::frame::{self, BadLength, HEAD, Head};
 pub const SMALL: usize = 8 * 1024;
 /// …and grows to this many when reads fill it. A message that is read whole may need more ([`Lane::gather`]).
 pub const LARGE: usize = 64 * 1024;
-/// Rows or copy data that have flowed for so long are likely to flow on.
-const FLOW: usize = 16 * 1024;
-/// As much of a flow is worth a write.
-const WORTH_A_WRITE: usize = 48 * 1024;
 
 /// The rest of a message whose beginning was judged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +41,6 @@ pub struct Lane {
     passing: Passing,
     out: Vec<u8>,
     out_sent: usize,
-    /// Bytes of rows or copy data that were judged since there was anything else.
-    flow: usize,
 }
 
 /// The next message to judge.
@@ -75,7 +69,6 @@ impl Default for Lane {
             passing: Passing::Nothing,
             out: Vec::new(),
             out_sent: 0,
-            flow: 0,
         }
     }
 }
@@ -136,12 +129,7 @@ impl Lane {
         debug_assert!(self.filled <= self.buffer.len());
         match self.passing {
             Passing::Nothing => {}
-            Passing::Forward(left) => {
-                self.pass(left);
-                if self.flow > 0 {
-                    self.flow += count.min(left);
-                }
-            }
+            Passing::Forward(left) => self.forward(left),
             Passing::Discard(left) => self.discard(left),
         }
     }
@@ -172,37 +160,27 @@ impl Lane {
 
     /// The next `count` bytes leave as they are: those that are here now, the rest as it arrives.
     pub fn forward(&mut self, count: usize) {
-        self.flow = 0;
-        self.pass(count);
-    }
-
-    fn pass(&mut self, count: usize) {
         let here = count.min(self.filled - self.judged);
         self.judged += here;
         self.passing = if here < count { Passing::Forward(count - here) } else { Passing::Nothing };
     }
 
-    /// A row or copy data, `total` bytes of type `tag`, leaves as it is, and so do those behind it that are here as a
-    /// whole. Gives the number of messages.
-    pub fn forward_data(&mut self, tag: u8, total: usize) -> u64 {
-        let before = self.judged;
-        self.pass(total);
-        let mut count = 1;
-        while !self.is_passing()
-            && let Ok(Some(head)) = frame::head(&self.buffer[self.judged..self.filled])
+    /// Messages of type `tag` that stand next and are here as a whole leave as they are. Gives their number.
+    pub fn forward_alike(&mut self, tag: u8) -> u64 {
+        debug_assert!(!self.is_passing());
+        let mut count = 0;
+        while let Ok(Some(head)) = frame::head(&self.buffer[self.judged..self.filled])
             && head.tag == tag
             && head.total <= self.filled - self.judged
         {
             self.judged += head.total;
             count += 1;
         }
-        self.flow += self.judged - before;
         count
     }
 
     /// The next `count` bytes are dropped.
     pub fn discard(&mut self, count: usize) {
-        self.flow = 0;
         self.close_run();
         let here = count.min(self.filled - self.judged);
         self.judged += here;
@@ -230,7 +208,6 @@ impl Lane {
 
     /// Forgets what was to be written.
     pub fn clear_output(&mut self) {
-        self.flow = 0;
         self.start = self.judged;
         self.out.clear();
         self.out_sent = 0;
@@ -259,21 +236,6 @@ impl Lane {
         self.start < self.judged || self.out_sent < self.out.len()
     }
 
-    /// Whether what there is to write had better wait for more: a flow comes in small pieces, and each write costs as
-    /// much as a large one.
-    pub fn saves_up(&self) -> bool {
-        self.flow >= FLOW
-            && self.judged - self.start < WORTH_A_WRITE
-            && self.filled + SMALL <= self.buffer.len()
-            && self.out.is_empty()
-            && self.has_output()
-    }
-
-    /// What there is to write has waited long enough.
-    pub fn saves_up_no_more(&mut self) {
-        self.flow = 0;
-    }
-
     /// What to write: made bytes, then the run.
     pub fn output(&self) -> (&[u8], &[u8]) {
         (&self.out[self.out_sent..], &self.buffer[self.run()])
@@ -297,7 +259,7 @@ impl Lane {
 
     /// Forgets everything: the peer is gone, or the lane goes to another pair.
     pub fn clear(&mut self) {
-        (self.start, self.judged, self.filled, self.out_sent, self.flow) = (0, 0, 0, 0, 0);
+        (self.start, self.judged, self.filled, self.out_sent) = (0, 0, 0, 0);
         self.passing = Passing::Nothing;
         self.out.clear();
         if self.buffer.len() > LARGE {

@@ -37,82 +37,22 @@ fn messages_leave_untouched_and_in_order() {
 }
 
 #[test]
-fn data_leaves_together_up_to_another_message_or_a_part() {
+fn messages_alike_leave_together_up_to_another_or_a_part() {
     let mut lane = Lane::default();
     let (one, two, sync) = (query(b"1"), query(b"22"), [b'S', 0, 0, 0, 4]);
     feed(&mut lane, &[&one[..], &two, &sync, &one, &two[..7]].concat());
-    assert_eq!(lane.forward_data(b'Q', one.len()), 2);
+    lane.forward_alike(b'Q');
     assert_eq!(drain(&mut lane), [&one[..], &two].concat());
+    lane.forward_alike(b'Q');
+    assert!(!lane.has_output(), "a Sync stands in front");
     lane.forward(sync.len());
-    assert_eq!(lane.forward_data(b'Q', one.len()), 1);
+    lane.forward_alike(b'Q');
     assert_eq!(drain(&mut lane), [&sync[..], &one].concat());
     assert_eq!(lane.unjudged(), 7);
     feed(&mut lane, &[&two[7..], &[b'Q', 0, 0, 0, 3]].concat());
-    assert_eq!(lane.forward_data(b'Q', two.len()), 1);
+    lane.forward_alike(b'Q');
     assert_eq!(drain(&mut lane), two);
     assert!(lane.frame().is_err(), "an impossible length is left to be told of");
-}
-
-/// Reads rows of 1000 bytes in pieces of [`SMALL`], `pieces` of them.
-fn rows(lane: &mut Lane, pieces: usize) {
-    lane.widen();
-    let row = query(&[b'x'; 994]);
-    for _ in 0..pieces {
-        feed(lane, &row.repeat(8));
-        assert_eq!(lane.forward_data(b'Q', row.len()), 8);
-    }
-}
-
-#[test]
-fn a_flow_is_saved_up_to_what_is_worth_a_write() {
-    let mut lane = Lane::default();
-    rows(&mut lane, 2);
-    assert!(!lane.saves_up(), "it may be over soon");
-    drain(&mut lane);
-    rows(&mut lane, 1);
-    assert!(lane.saves_up(), "it flows");
-    rows(&mut lane, 5);
-    assert!(lane.saves_up(), "it flows on");
-    rows(&mut lane, 1);
-    assert!(!lane.saves_up(), "this is worth a write");
-    assert_eq!(drain(&mut lane).len(), 56_000);
-    assert!(!lane.saves_up(), "there is nothing");
-}
-
-#[test]
-fn nothing_is_saved_up_behind_the_end_of_a_flow() {
-    let complete = [b'C', 0, 0, 0, 4];
-    let ends: [fn(&mut Lane); 4] = [
-        |lane| lane.forward(5),
-        |lane| lane.discard(5),
-        Lane::saves_up_no_more,
-        |lane| lane.out().extend_from_slice(b"<made>"),
-    ];
-    for end in ends {
-        let mut lane = Lane::default();
-        rows(&mut lane, 3);
-        assert!(lane.saves_up());
-        feed(&mut lane, &complete);
-        end(&mut lane);
-        assert!(lane.has_output() && !lane.saves_up());
-    }
-}
-
-#[test]
-fn a_flow_of_one_long_message_is_saved_up_too() {
-    let mut lane = Lane::default();
-    lane.widen();
-    let long = query(&vec![b'x'; 18 * SMALL - 6]);
-    for (n, piece) in long.chunks(SMALL).enumerate() {
-        feed(&mut lane, piece);
-        if n == 0 {
-            lane.forward_data(b'Q', long.len());
-        }
-        assert_eq!(lane.saves_up(), n % 6 > 0, "piece {n}");
-        if !lane.saves_up() {
-            drain(&mut lane);
-        }
-    }
 }
 
 #[test]
