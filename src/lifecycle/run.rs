@@ -38,7 +38,7 @@ use crate::observe::readiness::Readiness;
 use crate::observe::watch::Watch;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
-use crate::server::lookup::{Desk, Lookup, Lookups, Window};
+use crate::server::lookup::{Asker, Desk, Lookup, Lookups, Window};
 use crate::server::pools::Pools;
 
 /// Threads that derive keys from passwords.
@@ -215,17 +215,16 @@ fn lookups(
     connector: &Arc<Connector>,
     keyring: &Arc<Keyring>,
 ) -> Lookups {
-    let mut shared: Vec<(Desk, Arc<Lookup>)> = Vec::new();
+    let mut shared: Vec<Arc<Lookup>> = Vec::new();
     let mut window = |database: &config::Database| {
-        let config::Lookup { user, password, dbname, query } = database.lookup.clone()?;
-        let mut upstream = Desk::beside(&database.upstream, &user, &dbname);
-        upstream.password = password;
+        let config::Lookup { user, password_command, passwords, dbname, query } = database.lookup.clone()?;
+        let asker = Asker { user, database: dbname, password_command, passwords, query };
         let tls = certificates.outbound(&database.name);
-        let desk = Desk { upstream, tls, connect_timeout: database.pool.connect_timeout, query };
-        let known = shared.iter().find(|(known, _)| known.is_same(&desk)).map(|(_, lookup)| lookup.clone());
+        let desk = Desk::beside(&database.upstream, asker, tls, database.pool.connect_timeout);
+        let known = shared.iter().find(|known| known.is_at(&desk)).cloned();
         let lookup = known.unwrap_or_else(|| {
-            let lookup = Lookup::new(desk.clone(), connector.clone(), keyring.clone());
-            shared.push((desk, lookup.clone()));
+            let lookup = Lookup::new(desk, connector.clone(), keyring.clone());
+            shared.push(lookup.clone());
             lookup
         });
         Some(Window { lookup, database: database.upstream.database.clone() })

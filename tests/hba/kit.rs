@@ -111,6 +111,14 @@ pub async fn run(cluster: &Cluster, sql: &str) {
     connection.await.unwrap().unwrap();
 }
 
+/// A number, as the superuser sees it.
+pub async fn count(cluster: &Cluster, sql: &str) -> i64 {
+    let (client, connection) =
+        tokio_postgres::connect(&cluster.superuser_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
 pub fn recipe() -> Recipe {
     Recipe { programs: std::env::var_os("PGWEIR_TEST_PGBIN").map(Into::into), ..Recipe::default() }
 }
