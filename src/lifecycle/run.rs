@@ -7,7 +7,6 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::{pulse, rules, vacate};
+use super::{files, pulse, rules, vacate};
 use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::admission::Admission;
@@ -66,39 +65,18 @@ enum StartError {
 }
 
 /// Runs until it is told to stop; exit code 0 then, 1 when it can't start.
-pub fn run(plan: Plan) -> ExitCode {
+pub fn run(mut plan: Plan) -> ExitCode {
     let log = log::start(&log_settings(&plan)).ok();
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    raise_file_limit(&plan);
+    files::fit(&mut plan);
     match serve(plan, log.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Descriptors beside clients and servers: listeners, HTTP, the log, the runtime.
-const SPARE_FILES: u64 = 64;
-
-/// Raises the limit of open files as far as it goes, and says so when it is too low for the plan.
-fn raise_file_limit(plan: &Plan) {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it can't be raised, what is there counts.
-    let _ = setrlimit(Resource::Nofile, limit);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let servers = plan.totals.servers.unwrap_or(plan.pool.size + plan.pool.pinned_servers);
-    let needed = u64::from(plan.client_limits.max_clients) + u64::from(servers) + SPARE_FILES;
-    if files < needed {
-        tracing::warn!(
-            files,
-            needed,
-            "limits.max_clients needs more open files than the system allows (ulimit -n)"
-        );
     }
 }
 
