@@ -8,6 +8,8 @@ mod authority;
 mod credentials;
 #[path = "hba/kit.rs"]
 mod kit;
+#[path = "hba/lines.rs"]
+mod lines;
 #[path = "hba/matrix.rs"]
 mod matrix;
 #[path = "hba/reload.rs"]

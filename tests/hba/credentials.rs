@@ -171,7 +171,9 @@ async fn users_are_looked_up_with_passwords_from_the_same_places() {
         folder.write("pgpass", &format!("127.0.0.1:*:postgres:asker:{password}\n*:*:*:app:{app}\n"));
         let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'asker'";
         run(&house.cluster, &format!("alter role asker password '{password}'; {end}")).await;
-        while count(&house.cluster, "select count(*) from pg_stat_activity where usename = 'asker'").await > 0 {}
+        while count(&house.cluster, "select count(*) from pg_stat_activity where usename = 'asker'").await > 0
+        {
+        }
     };
     folder.write("app", app);
     let command = format!("cat {}/$PGUSER", folder.root().display());
@@ -180,7 +182,9 @@ async fn users_are_looked_up_with_passwords_from_the_same_places() {
         (format!("passfile = {:?}", folder.path("pgpass")), String::new()),
         (
             String::new(),
-            format!("users.asker = {{ password = 'new', other_passwords = ['old'] }}\nusers.app.password = '{app}'"),
+            format!(
+                "users.asker = {{ password = 'new', other_passwords = ['old'] }}\nusers.app.password = '{app}'"
+            ),
         ),
     ] {
         set("old").await;
