@@ -16,8 +16,8 @@ pub(super) use super::key::{names, toml_key};
 
 use super::address::{Addresses, Tcp};
 use super::auth::METHODS;
-use super::measure::{Bytes, Span};
 use super::lookup::LookupKeys;
+use super::measure::{Bytes, Span};
 use super::plan::{LogFormat, Plan};
 use super::require_auth::{Methods, RequireAuth};
 use super::source::url::Url;

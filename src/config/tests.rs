@@ -216,7 +216,8 @@ fn users_are_looked_up_as_who_may_log_in_there() {
 #[test]
 fn users_are_looked_up_with_the_passwords_that_servers_are_given() {
     let ways = |keys: &str, more: &str| {
-        let plan = sources().toml(&format!("[databases.d]\n{keys}\n[users.x]\npassword = 'x'\n{more}")).plan();
+        let plan =
+            sources().toml(&format!("[databases.d]\n{keys}\n[users.x]\npassword = 'x'\n{more}")).plan();
         plan.databases.named["d"].lookup.clone().map(|it| {
             let command = it.password_command.map(|command| command.words.join(" "));
             let passwords = it.passwords.iter().map(|password| password.expose().to_owned());
@@ -241,7 +242,11 @@ fn users_are_looked_up_with_the_passwords_that_servers_are_given() {
         ("host = 'h'\nuser = 'f'\npassword = 'p'\nauth.user = 'u'", two, Some("new, old")),
         ("host = 'h'\nuser = 'f'\npassword = 'p'\nauth.user = 'u'\nauth.password = 'q'", two, Some("q")),
         ("host = 'h'\nuser = 'f'\npassword_command = ['c']\nauth.user = 'u'", "", Some("c")),
-        ("host = 'h'\nuser = 'f'\npassword_command = ['c']\nauth.user = 'u'\nauth.password = 'q'", "", Some("q")),
+        (
+            "host = 'h'\nuser = 'f'\npassword_command = ['c']\nauth.user = 'u'\nauth.password = 'q'",
+            "",
+            Some("q"),
+        ),
         ("host = 'h'", "", None),
     ] {
         assert_eq!(ways(keys, more).as_deref(), expected, "{keys}\n{more}");
