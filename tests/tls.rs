@@ -5,8 +5,12 @@
 mod authority;
 #[path = "tls/clients.rs"]
 mod clients;
+#[path = "tls/drivers.rs"]
+mod drivers;
 #[path = "tls/hostile.rs"]
 mod hostile;
+#[path = "drivers/pair.rs"]
+mod pair;
 #[path = "tls/reload.rs"]
 mod reload;
 #[path = "tls/servers.rs"]
