@@ -12,5 +12,7 @@ mod kit;
 mod lines;
 #[path = "hba/matrix.rs"]
 mod matrix;
+#[path = "hba/peer.rs"]
+mod peer;
 #[path = "hba/reload.rs"]
 mod reload;
