@@ -139,5 +139,6 @@ pub fn start(folder: &Folder, text: &str, arguments: &[&str]) -> Pooler {
     let file = folder.write("pgweir.toml", text).display().to_string();
     let arguments = [&["--config", &file], arguments].concat();
     let program = Path::new(env!("CARGO_BIN_EXE_pgweir"));
-    Pooler::start(program, "", &arguments, &folder.path("pgweir.log")).unwrap()
+    let log = (0..).map(|number| folder.path(&format!("pgweir-{number}.log"))).find(|path| !path.exists());
+    Pooler::start(program, "", &arguments, &log.expect("there are many")).unwrap()
 }

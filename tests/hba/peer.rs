@@ -68,8 +68,7 @@ async fn a_process_comes_in_as_whom_it_belongs_to() {
     // The last rule would shut us out, too, who make the roles.
     let own = vec!["host all postgres 127.0.0.1/32 scram-sha-256".to_owned()];
     let judge = filled(Recipe { hba: [own, hba].concat(), files, ..recipe() }).await;
-    let upstream =
-        filled(Recipe { hba: vec!["host all all 127.0.0.1/32 trust".into()], ..recipe() }).await;
+    let upstream = filled(Recipe { hba: vec!["host all all 127.0.0.1/32 trust".into()], ..recipe() }).await;
     let text = format!(
         "databases.'*'.url = 'postgres://{}'\nauth.hba_file = {:?}\nauth.ident_file = {:?}\n",
         upstream.address(),
