@@ -7,6 +7,8 @@ mod authority;
 mod clients;
 #[path = "tls/drivers.rs"]
 mod drivers;
+#[path = "tls/hello.rs"]
+mod hello;
 #[path = "tls/hostile.rs"]
 mod hostile;
 #[path = "drivers/pair.rs"]
