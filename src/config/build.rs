@@ -65,6 +65,14 @@ pub(super) fn build(
 /// Whether the rules can be used. They are read once more at the start, and again at SIGHUP.
 fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
     let key = |name| Key::new(Scope::Process, name);
+    if plan.auth.has_short_secret() {
+        let key = key("auth.mock_secret");
+        problems.push(Problem::new(
+            &draft.origin(&key),
+            &key,
+            "it takes at least 16 bytes, chosen at random",
+        ));
+    }
     let given = ["auth.hba_file", "auth.hba", "auth.ident_file", "auth.ident"].map(key);
     let place =
         given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or_else(|| key("auth.method"));

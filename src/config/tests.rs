@@ -254,6 +254,16 @@ fn users_are_looked_up_with_the_passwords_that_servers_are_given() {
 }
 
 #[test]
+fn a_mock_secret_is_hard_to_guess() {
+    let toml = format!("databases.'*'.url = '{URL}'\nauth.mock_secret = ");
+    let secret = |text: &str| sources().toml(&format!("{toml}'{text}'"));
+    assert!(
+        secret("0123456789abcde").report().starts_with("error: auth.mock_secret: it takes at least 16 bytes")
+    );
+    assert_eq!(secret("0123456789abcdef").plan().auth.mock_secret, Some(Secret::new("0123456789abcdef")));
+}
+
+#[test]
 fn the_urls_connect_timeout_counts_unless_the_database_has_its_own() {
     let timeout = |keys: &str| {
         let url = "url = 'postgres://u:p@h/x?connect_timeout=3'";

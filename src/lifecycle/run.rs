@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -121,8 +122,6 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
 }
 
 fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<House, StartError> {
-    let mut instance_secret = [0; 32];
-    getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
     let connector = Arc::new(Connector {
@@ -133,7 +132,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     let keyring = Arc::default();
     let rules = Rules {
         admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
-        roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
+        roster: Arc::new(Roster::new(&plan.users, instance_secret(plan)?)?),
         lookups: lookups(plan, certificates, &connector, &keyring),
         keyring,
         deriver,
@@ -163,6 +162,16 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
         catalogs: Catalogs::default(),
         hasher: RandomState::new(),
     })
+}
+
+/// What made-up salts are made of.
+fn instance_secret(plan: &Plan) -> Result<[u8; 32], StartError> {
+    let mut secret = [0; 32];
+    match &plan.auth.mock_secret {
+        Some(given) => secret = Sha256::digest(given.expose()).into(),
+        None => getrandom::fill(&mut secret).map_err(StartError::Random)?,
+    }
+    Ok(secret)
 }
 
 /// A panic ends one client and its server, by the drop of its lease; it is counted and told in the log.
