@@ -253,7 +253,7 @@ fn f12_client_pipelines_ten_thousand_queries_before_it_reads() {
     let batch = unnamed("select repeat('x', 1000)").repeat(count);
     let mut writer = client.stream().try_clone().expect("a second handle");
     // Both sides fill: whoever waits for the other to read first would wait for ever.
-    let writing = thread::spawn(move || std::io::Write::write_all(&mut writer, &batch).expect("it reads"));
+    let writing = thread::spawn(move || Write::write_all(&mut writer, &batch).expect("it reads"));
     eventually("answers come", || !client.heard_nothing());
     for _ in 0..count {
         let tags: Vec<_> = client.until_ready().iter().map(|message| message.tag).collect();
