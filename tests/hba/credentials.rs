@@ -9,7 +9,7 @@ use pgweir::demo::pooler::Pooler;
 use pgweir::net::tls::outbound::Mode;
 
 use crate::authority::Folder;
-use crate::kit::{Login, Outcome, count, recipe, run, start, tcp, tls};
+use crate::kit::{Login, Outcome, count, recipe, run, start, tcp, tls, told};
 
 /// PostgreSQL, and pgweir that lets everybody of this machine in.
 struct House {
@@ -139,7 +139,7 @@ async fn a_password_that_is_nowhere_else_is_looked_for_in_libpqs_file() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     house.change_password("other").await;
     eventually(&pooler, Err("pgweir: the server asks for a password and none is configured")).await;
-    assert!(pooler.log().contains("others may read it"), "{}", pooler.log());
+    told(&pooler, "others may read it", 1);
     house.folder.write("pgpass", "127.0.0.1:*:app:app:other\n");
     gets_in(&pooler).await;
 }
