@@ -67,6 +67,7 @@ need_drivers() {
     need_python_packages tests/apps/requirements.txt "$cache/apps/python"
     need_node_packages tests/drivers/package.json "$cache/drivers/node"
     need_node_packages tests/apps/package.json "$cache/apps/node"
+    need_pgjdbc
     mkdir -p target
     ln -sfn "$cache/drivers" target/drivers
     ln -sfn "$cache/apps" target/apps
@@ -86,12 +87,26 @@ need_prometheus() {
     if [ ! -x "$cache/prometheus/usr/bin/promtool" ]; then
         have apt-get || die "please install: prometheus"
         say "Unpacking prometheus into $cache/prometheus"
-        as_root apt-get update -qq >&2
-        mkdir -p "$cache/prometheus"
-        (cd "$cache/prometheus" && apt-get download -qq prometheus >&2 && dpkg-deb -x prometheus_*.deb . && rm prometheus_*.deb)
+        unpack prometheus "$cache/prometheus"
     fi
     mkdir -p target
     ln -sfn "$cache/prometheus" target/prometheus
+}
+
+# A JDK and the distribution's pgjdbc, which is one file: unpacked, not installed.
+need_pgjdbc() {
+    { have java && have javac; } || apt_install default-jdk-headless
+    if [ -f "$cache/drivers/pgjdbc/usr/share/java/postgresql.jar" ]; then return; fi
+    have apt-get || die "please put pgjdbc into $cache/drivers/pgjdbc/usr/share/java/postgresql.jar"
+    say "Unpacking pgjdbc into $cache/drivers/pgjdbc"
+    unpack libpostgresql-jdbc-java "$cache/drivers/pgjdbc"
+}
+
+# unpack PACKAGE FOLDER: a package's files, without installing it.
+unpack() {
+    as_root apt-get update -qq >&2
+    mkdir -p "$2"
+    (cd "$2" && apt-get download -qq "$1" >&2 && dpkg-deb -x "$1"_*.deb . && rm "$1"_*.deb)
 }
 
 # need_python_packages REQUIREMENTS FOLDER: an environment with them.

@@ -48,6 +48,15 @@ fn node_postgres() {
 }
 
 #[test]
+fn pgjdbc() {
+    Pair::new(2).prove(|url| {
+        let mut command = pair::pgjdbc();
+        command.env("DATABASE_URL", url);
+        command
+    });
+}
+
+#[test]
 fn psql() {
     Pair::new(2).prove(|url| {
         let mut command = Command::new("bash");

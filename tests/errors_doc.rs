@@ -33,6 +33,7 @@ fn examples() -> Vec<Fault> {
         Fault::TooManyClients { limit: 10_000 },
         Fault::TooManyLogins { limit: 2_000 },
         Fault::TooManyLoginsHere { limit: 1_500 },
+        Fault::LoginDisplaced { limit: 1_500 },
         Fault::QueueFull { pool: pool(), size: 20, limit: 10_000 },
         Fault::QueueTimeout {
             pool: pool(),

@@ -8,7 +8,11 @@ mod authority;
 mod credentials;
 #[path = "hba/kit.rs"]
 mod kit;
+#[path = "hba/lines.rs"]
+mod lines;
 #[path = "hba/matrix.rs"]
 mod matrix;
+#[path = "hba/peer.rs"]
+mod peer;
 #[path = "hba/reload.rs"]
 mod reload;

@@ -18,6 +18,8 @@ use pgweir::auth::roster::Roster;
 use pgweir::auth::secret::Secret;
 use pgweir::auth::users::{Method, Users};
 use pgweir::client::admission::Admission;
+use pgweir::client::entrance::Entrance;
+use pgweir::client::limits::ClientLimits;
 use pgweir::client::login::{Arrival, HeldBack, Rules, receive, refuse, welcome};
 use pgweir::net::dial::Dialer;
 use pgweir::net::listen::{Address, Listener};
@@ -321,7 +323,9 @@ async fn front_door(method: Method, secrets: &[(&str, &str)]) -> FrontDoor {
         while !report.is_closed() {
             let (stream, rules, report) = (listener.accept().await, Arc::clone(&rules), report.clone());
             tokio::spawn(async move {
-                let seen = match receive(stream, &rules).await {
+                let entrance = Entrance::new(&ClientLimits::default());
+                let mut slot = entrance.enter(stream.peer().into(), Instant::now().into_std()).unwrap();
+                let seen = match receive(stream, &rules, &mut slot).await {
                     Ok(Arrival::Session(guest)) if guest.startup.database == "nowhere" => {
                         let fault = Fault::UnknownDatabase("nowhere".into());
                         refuse(*guest, &fault).await;

@@ -5,8 +5,14 @@
 mod authority;
 #[path = "tls/clients.rs"]
 mod clients;
+#[path = "tls/drivers.rs"]
+mod drivers;
+#[path = "tls/hello.rs"]
+mod hello;
 #[path = "tls/hostile.rs"]
 mod hostile;
+#[path = "drivers/pair.rs"]
+mod pair;
 #[path = "tls/reload.rs"]
 mod reload;
 #[path = "tls/servers.rs"]

@@ -48,6 +48,7 @@ fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
     users.extend((looks_up && !trusts).then(|| "those that the database knows (auth.query)".to_owned()));
     text +=
         &format!("\n# Users that can log in: {}\n", if trusts { "all".to_owned() } else { users.join(", ") });
+    text += &rules(plan);
     for name in draft.bent_names() {
         text += &format!(
             "# [{name}]: upper-casing would bend this name, so its keys can't be given by environment\n"
@@ -60,4 +61,18 @@ fn text(plan: &Plan, draft: &Draft, has_database_url: bool) -> String {
         text += &format!("# warning: {warning}\n");
     }
     text
+}
+
+/// As they were understood, with all that they include.
+fn rules(plan: &Plan) -> String {
+    let Some(hba) =
+        plan.auth.rules(plan.client_tls.verifies_clients()).ok().filter(|_| plan.auth.has_rules())
+    else {
+        return String::new();
+    };
+    let rules = hba.rules().iter().map(|rule| format!("#   {rule}  ({})\n", rule.place()));
+    let maps = hba.mappings().map(|mapping| format!("#   {mapping}\n"));
+    let titled =
+        |title: &str, lines: String| if lines.is_empty() { lines } else { format!("# {title}:\n{lines}") };
+    titled("Rules", rules.collect()) + &titled("Maps", maps.collect())
 }

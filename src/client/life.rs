@@ -77,14 +77,14 @@ async fn arrive(stream: Stream, house: &House) -> Result<Option<Ready<'_>>, Clos
         login.end(outcome, Instant::now());
         Closed::Login
     };
-    let slot = match house.entrance.enter(stream.peer().into()) {
+    let mut slot = match house.entrance.enter(stream.peer().into(), Instant::now()) {
         Ok(slot) => slot,
         Err(fault) => {
             login::turn_away(stream, Vec::new(), &fault).await;
             return Err(fail(login, &fault));
         }
     };
-    let arrival = login::receive(stream, &house.rules).await;
+    let arrival = login::receive(stream, &house.rules, &mut slot).await;
     match arrival {
         Ok(Arrival::Session(guest)) => {
             let admitted = Box::pin(admit(*guest, house)).await;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::accept::{self, Hello, Stop, Wish};
 use super::admission::Admission;
+use super::entrance::Slot;
 use crate::auth::failures::Failures;
 use crate::auth::keyring::Keyring;
 use crate::auth::login::{Authenticated, Turn};
@@ -126,23 +127,26 @@ impl Rules {
     }
 }
 
-/// Takes a connection through its login.
+/// Takes a connection through its login, as long as it has its place.
 ///
 /// # Errors
 /// Why it failed; the client was told, and the connection is closed.
-pub async fn receive(stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
+pub async fn receive(stream: Stream, rules: &Rules, slot: &mut Slot<'_>) -> Result<Arrival, Fault> {
     let deadline = Instant::now() + rules.timeout;
-    match talk(Caller { stream, owed: Vec::new(), end_point: None, subject: None }, rules, deadline).await? {
+    let caller = Caller { stream, owed: Vec::new(), end_point: None, subject: None };
+    match talk(caller, rules, deadline, slot).await? {
         Heard::Arrived(arrival) => Ok(arrival),
         // What comes later is boxed: a connection that says nothing yet has no room for it.
-        Heard::Tls(socket, hello) => match Box::pin(shake_hands(socket, hello, rules, deadline)).await {
-            Some(caller) => match Box::pin(talk(caller, rules, deadline)).await? {
-                Heard::Arrived(arrival) => Ok(arrival),
-                // There is no TLS inside of TLS.
-                Heard::Tls(..) => Ok(Arrival::Closed),
-            },
-            None => Ok(Arrival::Closed),
-        },
+        Heard::Tls(socket, hello) => {
+            match Box::pin(shake_hands(socket, hello, rules, deadline, slot)).await {
+                Some(caller) => match Box::pin(talk(caller, rules, deadline, slot)).await? {
+                    Heard::Arrived(arrival) => Ok(arrival),
+                    // There is no TLS inside of TLS.
+                    Heard::Tls(..) => Ok(Arrival::Closed),
+                },
+                None => Ok(Arrival::Closed),
+            }
+        }
     }
 }
 
@@ -163,9 +167,23 @@ enum Heard {
     Tls(TcpStream, Hello),
 }
 
-async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<Heard, Fault> {
-    let outcome = timeout_at(deadline, outcome(&mut caller, rules)).await;
-    match (outcome.unwrap_or(Err(Stop::Fault(Fault::LoginTimeout(rules.timeout)))), caller.stream) {
+async fn talk(
+    mut caller: Caller,
+    rules: &Rules,
+    deadline: Instant,
+    slot: &mut Slot<'_>,
+) -> Result<Heard, Fault> {
+    let outcome = tokio::select! {
+        biased;
+        outcome = timeout_at(deadline, outcome(&mut caller, rules)) => {
+            outcome.unwrap_or(Err(Stop::Fault(Fault::LoginTimeout(rules.timeout))))
+        }
+        fault = slot.displaced() => Err(Stop::Fault(fault)),
+    };
+    if !matches!(outcome, Ok(Outcome::Tls(_))) {
+        slot.decide();
+    }
+    match (outcome, caller.stream) {
         (Ok(Outcome::LoggedIn(startup, Admitted { authenticated, has_new_key })), stream) => {
             let guest = Guest { stream, authenticated, startup, has_new_key, owed: caller.owed };
             Ok(Heard::Arrived(Arrival::Session(Box::new(guest))))
@@ -184,7 +202,13 @@ async fn talk(mut caller: Caller, rules: &Rules, deadline: Instant) -> Result<He
 }
 
 /// `None`: it came to nothing. Who isn't understood can't be told.
-async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: Instant) -> Option<Caller> {
+async fn shake_hands(
+    socket: TcpStream,
+    hello: Hello,
+    rules: &Rules,
+    deadline: Instant,
+    slot: &mut Slot<'_>,
+) -> Option<Caller> {
     let tls = rules.tls.as_ref()?;
     let (read, direct) = match hello {
         Hello::Asked => (Vec::new(), false),
@@ -192,8 +216,13 @@ async fn shake_hands(socket: TcpStream, hello: Hello, rules: &Rules, deadline: I
     };
     let peer = Peer::of(&socket);
     let deadline = deadline.min(Instant::now() + HANDSHAKE);
-    let accepted = timeout_at(deadline, tls.accept(socket, read)).await;
-    let accepted = accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    let accepted = tokio::select! {
+        biased;
+        accepted = timeout_at(deadline, tls.accept(socket, read)) => {
+            accepted.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+        }
+        fault = slot.displaced() => Err(io::Error::other(fault)),
+    };
     // Who begins with TLS may take us for something else: it has to name the protocol.
     let accepted = accepted.and_then(|accepted| match direct && !accepted.has_alpn {
         true => Err(io::Error::other("direct TLS without ALPN")),

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use crate::auth::hba::{Allowed, Files, Hba, HbaError, Text, Wrong};
+use crate::auth::secret::Secret;
 use crate::auth::users::Method;
 
 use super::nearest::nearest;
@@ -22,6 +23,9 @@ pub(super) const METHODS: &[(&str, Method)] = &[
     ("peer", Method::Peer),
 ];
 
+/// Bytes of a mock secret, at least: whoever guesses it can tell which users exist.
+const MIN_MOCK_SECRET: usize = 16;
+
 /// `[auth]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Auth {
@@ -33,6 +37,8 @@ pub struct Auth {
     pub ident: Option<String>,
     pub allow_remote_trust: bool,
     pub allow_remote_cleartext: bool,
+    /// Makes the salts of unknown users the same after a restart, and in other instances.
+    pub mock_secret: Option<Secret>,
 }
 
 /// Why there are no rules to be had.
@@ -57,6 +63,10 @@ impl Auth {
     pub(super) fn needs_passwords(&self) -> bool {
         let without = matches!(self.method, Method::Trust | Method::Cert | Method::Peer);
         !self.has_rules() && !without
+    }
+
+    pub(super) fn has_short_secret(&self) -> bool {
+        self.mock_secret.as_ref().is_some_and(|secret| secret.expose().len() < MIN_MOCK_SECRET)
     }
 
     /// Reads the files.

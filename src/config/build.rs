@@ -1,6 +1,5 @@
 //! From the draft to the plan: what keys mean together, and whether they may stand together.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -14,7 +13,8 @@ use crate::server::upstream::{AllowedMethods, Host, PasswordCommand, Upstream};
 use super::address::{Listen, TcpAddress};
 use super::keys::{DatabaseKeys, Key, Scope};
 use super::layer::Draft;
-use super::plan::{Database, Databases, Lookup, Plan};
+use super::lookup::lookup;
+use super::plan::{Database, Databases, Plan};
 use super::report::{Problem, Report};
 use super::source::url;
 use super::tls::{self, ServerTls};
@@ -65,6 +65,14 @@ pub(super) fn build(
 /// Whether the rules can be used. They are read once more at the start, and again at SIGHUP.
 fn check_auth(draft: &Draft, plan: &Plan, problems: &mut Vec<Problem>) {
     let key = |name| Key::new(Scope::Process, name);
+    if plan.auth.has_short_secret() {
+        let key = key("auth.mock_secret");
+        problems.push(Problem::new(
+            &draft.origin(&key),
+            &key,
+            "it takes at least 16 bytes, chosen at random",
+        ));
+    }
     let given = ["auth.hba_file", "auth.hba", "auth.ident_file", "auth.ident"].map(key);
     let place =
         given.into_iter().find(|key| draft.origins.contains_key(key)).unwrap_or_else(|| key("auth.method"));
@@ -165,8 +173,8 @@ fn databases(draft: &Draft, plan: &Plan, passfile: Option<&Path>, problems: &mut
             Default::default()
         });
         let mut database = database(name, keys, hosts, pool, tls);
+        database.lookup = lookup(keys, &draft.process.lookup, &database, &plan.users, passfile);
         database.upstream.passfile = database.upstream.passfile.or_else(|| passfile.map(Path::to_owned));
-        database.lookup = lookup(keys, &draft.process, &database, &plan.users.secrets);
         match name.as_str() {
             WILDCARD => databases.wildcard = Some(database),
             _ => drop(databases.named.insert(name.clone(), database)),
@@ -250,29 +258,6 @@ fn database(
         lookup: None,
         probe,
     }
-}
-
-/// Who may look users up: `auth.user`, or else the one whose servers these are, or else the one in the URL.
-fn lookup(
-    keys: &DatabaseKeys,
-    process: &Plan,
-    database: &Database,
-    secrets: &HashMap<String, Secret>,
-) -> Option<Lookup> {
-    let lookup = keys.lookup.clone().over(&process.lookup);
-    let query = match lookup.query {
-        Some(None) => return None,
-        Some(own) => own,
-        None => None,
-    };
-    let known = |user: &String| secrets.get(user).filter(|secret| is_password(secret)).cloned();
-    let of_servers = || Some((keys.user.clone()?, keys.password.clone()));
-    let of_url = || keys.url.as_ref().and_then(|url| Some((url.user.clone()?, Some(url.password.clone()?))));
-    let (user, password) =
-        lookup.user.map(|user| (user, lookup.password)).or_else(of_servers).or_else(of_url)?;
-    let password = password.or_else(|| known(&user));
-    let dbname = lookup.dbname.or_else(|| database.probe.clone()).unwrap_or_else(|| "postgres".to_owned());
-    Some(Lookup { user, password, dbname, query })
 }
 
 /// `require_auth` beside the URL counts more than the one in it.

@@ -89,6 +89,7 @@ fn sample(name: &str) -> &'static str {
         "passfile" => "\"/etc/pgweir/pgpass\"",
         "require_auth" => "\"scram-sha-256\"",
         "password" => "\"secret\"",
+        "mock_secret" => "\"what openssl rand -hex 32 prints\"",
         "mode" => "\"verify-full\"",
         "negotiation" => "\"direct\"",
         "channel_binding" => "\"require\"",

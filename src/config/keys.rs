@@ -16,8 +16,9 @@ pub(super) use super::key::{names, toml_key};
 
 use super::address::{Addresses, Tcp};
 use super::auth::METHODS;
+use super::lookup::LookupKeys;
 use super::measure::{Bytes, Span};
-use super::plan::{LogFormat, LookupKeys, Plan};
+use super::plan::{LogFormat, Plan};
 use super::require_auth::{Methods, RequireAuth};
 use super::source::url::Url;
 use super::tls::{BINDINGS, CLIENT_MODES, MODES, NEGOTIATIONS, ServerTls};
@@ -140,6 +141,9 @@ rows! {
         "auth.query" => lookup.query: Maybe(OrOff(Text));
         /// Database in which it runs; else each database's own, for "*" the one in its URL.
         "auth.dbname" => lookup.dbname: Maybe(Text);
+        /// What the salts of users that don't exist are made of, 16 bytes or more; the same on all instances and over restarts,
+        /// or else those salts change where real ones don't. Not set: random at each start.
+        "auth.mock_secret" => auth.mock_secret: Maybe(Hidden);
         /// Whether clients may, or must, use TLS; not set: they must once there is a cert_file, except on loopback.
         "tls.client.mode" => client_tls.mode: Maybe(Word(CLIENT_MODES));
         /// Certificate (PEM, with its chain) that clients see; a new one is noticed within 30 s, or at SIGHUP.

@@ -14,6 +14,7 @@ pub mod docs;
 mod key;
 pub mod keys;
 pub mod layer;
+pub mod lookup;
 mod measure;
 mod nearest;
 pub mod origin;
@@ -33,7 +34,8 @@ use std::path::{Path, PathBuf};
 use zeroize::{Zeroize, Zeroizing};
 
 pub use address::{Listen, TcpAddress};
-pub use plan::{Database, Databases, Http, Log, LogFormat, Lookup, Plan};
+pub use lookup::Lookup;
+pub use plan::{Database, Databases, Http, Log, LogFormat, Plan};
 pub use report::Report;
 pub use shutdown::Shutdown;
 pub use source::environment::Environment;

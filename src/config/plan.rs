@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::auth::secret::Secret;
 use crate::auth::users::Users;
 use crate::client::deadline::Deadlines;
 use crate::client::limits::ClientLimits;
@@ -14,6 +13,7 @@ use crate::server::upstream::Upstream;
 
 use super::address::{DEFAULT_PORT, Listen, TcpAddress};
 use super::auth::Auth;
+use super::lookup::{Lookup, LookupKeys};
 use super::tls::ServerTls;
 
 /// Everything that a running pgweir was told.
@@ -69,38 +69,6 @@ pub struct Database {
     pub lookup: Option<Lookup>,
     /// Where the upstream can be tried before any client has asked: the database that it names, if it names one.
     pub probe: Option<String>,
-}
-
-/// What is typed about looking up users, under `auth.` of the process or of a database.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LookupKeys {
-    pub user: Option<String>,
-    pub password: Option<Secret>,
-    /// `Some(None)`: nobody is looked up.
-    pub query: Option<Option<String>>,
-    pub dbname: Option<String>,
-}
-
-impl LookupKeys {
-    /// What these keys leave out, the `weaker` ones say.
-    pub(super) fn over(self, weaker: &Self) -> Self {
-        let (user, password) = match self.user {
-            Some(user) => (Some(user), self.password),
-            None => (weaker.user.clone(), self.password.or_else(|| weaker.password.clone())),
-        };
-        let query = self.query.or_else(|| weaker.query.clone());
-        Self { user, password, query, dbname: self.dbname.or_else(|| weaker.dbname.clone()) }
-    }
-}
-
-/// Where and as whom users are looked up, at a database's upstream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
-    pub user: String,
-    pub password: Option<Secret>,
-    pub dbname: String,
-    /// `None`: pgweir's own.
-    pub query: Option<String>,
 }
 
 /// The databases by name, and one for all other names.

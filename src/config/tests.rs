@@ -184,24 +184,21 @@ fn users_are_looked_up_as_who_may_log_in_there() {
         let plan = sources().toml(toml).plan();
         let lookup = plan.databases.find(name).unwrap().lookup.clone();
         lookup.map(|it| {
-            format!(
-                "{}:{} {} {}",
-                it.user,
-                it.password.map_or_else(|| "-".into(), |p| p.expose().to_owned()),
-                it.dbname,
-                it.query.unwrap_or_else(|| "ours".into())
-            )
+            let command = it.password_command.map(|command| format!("`{}`", command.words.join(" ")));
+            let passwords = it.passwords.iter().map(|password| password.expose().to_owned());
+            let ways = command.into_iter().chain(passwords).collect::<Vec<_>>().join(",");
+            format!("{}:{ways} {} {}", it.user, it.dbname, it.query.unwrap_or_else(|| "ours".into()))
         })
     };
     let url = format!("databases.'*'.url = '{URL}'\n");
     let asked = |more: &str, name: &str| lookup(&format!("{url}{more}"), name);
     assert_eq!(asked("", "any").as_deref(), Some("app:secret shop ours"));
     assert_eq!(asked("auth.query = 'off'", "any"), None);
-    assert_eq!(asked("auth.user = 'u'", "any").as_deref(), Some("u:- shop ours"));
+    assert_eq!(asked("auth.user = 'u'", "any").as_deref(), Some("u: shop ours"));
     assert_eq!(asked("auth.user = 'u'\n[users.u]\npassword = 'x'", "any").as_deref(), Some("u:x shop ours"));
     let verifier = "SCRAM-SHA-256$4096:c2FsdHNhbHRzYWx0c2FsdA==$JJk8yJkJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJI=:JJk8yJkJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJJI=";
     let listed = format!("auth.user = 'u'\n[users.u]\npassword = '{verifier}'");
-    assert_eq!(asked(&listed, "any").as_deref(), Some("u:- shop ours"));
+    assert_eq!(asked(&listed, "any").as_deref(), Some("u: shop ours"));
     assert_eq!(asked("auth.dbname = 'd'\nauth.query = 'q'", "any").as_deref(), Some("app:secret d q"));
     assert_eq!(
         asked("databases.'*'.user = 'f'\ndatabases.'*'.password = 'p'", "any").as_deref(),
@@ -214,6 +211,56 @@ fn users_are_looked_up_as_who_may_log_in_there() {
     );
     let host = "auth.user = 'u'\nauth.password = 'p'\n[databases.'*']\nhost = 'db'";
     assert_eq!(lookup(host, "any").as_deref(), Some("u:p postgres ours"));
+}
+
+#[test]
+fn users_are_looked_up_with_the_passwords_that_servers_are_given() {
+    let ways = |keys: &str, more: &str| {
+        let plan =
+            sources().toml(&format!("[databases.d]\n{keys}\n[users.x]\npassword = 'x'\n{more}")).plan();
+        plan.databases.named["d"].lookup.clone().map(|it| {
+            let command = it.password_command.map(|command| command.words.join(" "));
+            let passwords = it.passwords.iter().map(|password| password.expose().to_owned());
+            command.into_iter().chain(passwords).collect::<Vec<_>>().join(", ")
+        })
+    };
+    let two = "[users.u]\npassword = 'new'\nother_passwords = ['old']";
+    let verifier = "[users.u]\npassword = 'SCRAM-SHA-256$4096:c2FsdA==$c2FsdA==:c2FsdA=='";
+    for (keys, more, expected) in [
+        ("url = 'postgres://u:p@h/d'", "", Some("p")),
+        ("url = 'postgres://u:p@h/d'", two, Some("new, old")),
+        ("url = 'postgres://u:p@h/d'", verifier, Some("p")),
+        ("url = 'postgres://u@h/d'", two, Some("new, old")),
+        // Nothing to log in with.
+        ("url = 'postgres://u@h/d'", "", None),
+        ("url = 'postgres://u@h/d'\npassfile = '/p'", "", Some("")),
+        ("url = 'postgres://u@h/d'\npassword_command = ['c']", "", Some("c")),
+        ("url = 'postgres://u:p@h/d'\npassword_command = ['c']", "", Some("c, p")),
+        ("host = 'h'\nuser = 'u'", two, Some("new, old")),
+        ("host = 'h'\nuser = 'u'\npassword = 'p'", two, Some("p")),
+        ("host = 'h'\nuser = 'u'\npassword_command = ['c']", "", Some("c")),
+        ("host = 'h'\nuser = 'f'\npassword = 'p'\nauth.user = 'u'", two, Some("new, old")),
+        ("host = 'h'\nuser = 'f'\npassword = 'p'\nauth.user = 'u'\nauth.password = 'q'", two, Some("q")),
+        ("host = 'h'\nuser = 'f'\npassword_command = ['c']\nauth.user = 'u'", "", Some("c")),
+        (
+            "host = 'h'\nuser = 'f'\npassword_command = ['c']\nauth.user = 'u'\nauth.password = 'q'",
+            "",
+            Some("q"),
+        ),
+        ("host = 'h'", "", None),
+    ] {
+        assert_eq!(ways(keys, more).as_deref(), expected, "{keys}\n{more}");
+    }
+}
+
+#[test]
+fn a_mock_secret_is_hard_to_guess() {
+    let toml = format!("databases.'*'.url = '{URL}'\nauth.mock_secret = ");
+    let secret = |text: &str| sources().toml(&format!("{toml}'{text}'"));
+    assert!(
+        secret("0123456789abcde").report().starts_with("error: auth.mock_secret: it takes at least 16 bytes")
+    );
+    assert_eq!(secret("0123456789abcdef").plan().auth.mock_secret, Some(Secret::new("0123456789abcdef")));
 }
 
 #[test]

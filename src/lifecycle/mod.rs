@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod drain;
+mod files;
 mod pulse;
 mod rules;
 pub mod run;

@@ -1,4 +1,5 @@
-//! The rules by which clients come in: read at the start, and again at SIGHUP.
+//! The rules by which clients come in: read at the start, and again at SIGHUP. What stands in the configuration itself stays
+//! as it was read with it; files are read anew, those that it includes, too.
 //!
 //! Rules that can't be used never replace those that could: it is told in the log, and counted.
 
@@ -29,7 +30,7 @@ pub(super) async fn watch(
         counters.rule_reloads.inc(Done::of(&read).text());
         match read {
             Ok(rules) => {
-                tracing::info!(rules = rules.rules().len(), "new HBA rules");
+                tracing::info!(rules = rules.rules().len(), "HBA rules were read again");
                 admission.replace(rules);
             }
             Err(error) => tracing::error!(%error, "new HBA rules can't be used, the old ones stay"),

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use dashmap::DashMap;
-use rustix::process::{Resource, getrlimit, setrlimit};
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::certificates::{CertificateError, Certificates};
 use super::drain::Strings;
 use super::signals::Signals;
-use super::{pulse, rules, vacate};
+use super::{files, pulse, rules, vacate};
 use crate::auth::keyring::Keyring;
 use crate::auth::roster::{BadVerifier, Roster};
 use crate::client::admission::Admission;
@@ -38,7 +38,7 @@ use crate::observe::readiness::Readiness;
 use crate::observe::watch::Watch;
 use crate::server::connect::Connector;
 use crate::server::derive::Deriver;
-use crate::server::lookup::{Desk, Lookup, Lookups, Window};
+use crate::server::lookup::{Asker, Desk, Lookup, Lookups, Window};
 use crate::server::pools::Pools;
 
 /// Threads that derive keys from passwords.
@@ -66,39 +66,18 @@ enum StartError {
 }
 
 /// Runs until it is told to stop; exit code 0 then, 1 when it can't start.
-pub fn run(plan: Plan) -> ExitCode {
+pub fn run(mut plan: Plan) -> ExitCode {
     let log = log::start(&log_settings(&plan)).ok();
     for warning in &plan.warnings {
         tracing::warn!("{warning}");
     }
-    raise_file_limit(&plan);
+    files::fit(&mut plan);
     match serve(plan, log.as_ref()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
             ExitCode::FAILURE
         }
-    }
-}
-
-/// Descriptors beside clients and servers: listeners, HTTP, the log, the runtime.
-const SPARE_FILES: u64 = 64;
-
-/// Raises the limit of open files as far as it goes, and says so when it is too low for the plan.
-fn raise_file_limit(plan: &Plan) {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it can't be raised, what is there counts.
-    let _ = setrlimit(Resource::Nofile, limit);
-    let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    let servers = plan.totals.servers.unwrap_or(plan.pool.size + plan.pool.pinned_servers);
-    let needed = u64::from(plan.client_limits.max_clients) + u64::from(servers) + SPARE_FILES;
-    if files < needed {
-        tracing::warn!(
-            files,
-            needed,
-            "limits.max_clients needs more open files than the system allows (ulimit -n)"
-        );
     }
 }
 
@@ -143,8 +122,6 @@ fn serve(plan: Plan, log: Option<&log::Log>) -> Result<(), StartError> {
 }
 
 fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<House, StartError> {
-    let mut instance_secret = [0; 32];
-    getrandom::fill(&mut instance_secret).map_err(StartError::Random)?;
     let deriver = Arc::new(Deriver::new(DERIVING));
     let counters = Arc::new(Counters::default());
     let connector = Arc::new(Connector {
@@ -155,7 +132,7 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     let keyring = Arc::default();
     let rules = Rules {
         admission: Arc::new(Admission::new(plan.auth.rules(plan.client_tls.verifies_clients())?)),
-        roster: Arc::new(Roster::new(&plan.users, instance_secret)?),
+        roster: Arc::new(Roster::new(&plan.users, instance_secret(plan)?)?),
         lookups: lookups(plan, certificates, &connector, &keyring),
         keyring,
         deriver,
@@ -187,6 +164,16 @@ fn build(plan: &Plan, strings: &Strings, certificates: &Certificates) -> Result<
     })
 }
 
+/// What made-up salts are made of.
+fn instance_secret(plan: &Plan) -> Result<[u8; 32], StartError> {
+    let mut secret = [0; 32];
+    match &plan.auth.mock_secret {
+        Some(given) => secret = Sha256::digest(given.expose()).into(),
+        None => getrandom::fill(&mut secret).map_err(StartError::Random)?,
+    }
+    Ok(secret)
+}
+
 /// A panic ends one client and its server, by the drop of its lease; it is counted and told in the log.
 fn count_panics(house: &Arc<House>) {
     let counters = house.counters.clone();
@@ -215,17 +202,16 @@ fn lookups(
     connector: &Arc<Connector>,
     keyring: &Arc<Keyring>,
 ) -> Lookups {
-    let mut shared: Vec<(Desk, Arc<Lookup>)> = Vec::new();
+    let mut shared: Vec<Arc<Lookup>> = Vec::new();
     let mut window = |database: &config::Database| {
-        let config::Lookup { user, password, dbname, query } = database.lookup.clone()?;
-        let mut upstream = Desk::beside(&database.upstream, &user, &dbname);
-        upstream.password = password;
+        let config::Lookup { user, password_command, passwords, dbname, query } = database.lookup.clone()?;
+        let asker = Asker { user, database: dbname, password_command, passwords, query };
         let tls = certificates.outbound(&database.name);
-        let desk = Desk { upstream, tls, connect_timeout: database.pool.connect_timeout, query };
-        let known = shared.iter().find(|(known, _)| known.is_same(&desk)).map(|(_, lookup)| lookup.clone());
+        let desk = Desk::beside(&database.upstream, asker, tls, database.pool.connect_timeout);
+        let known = shared.iter().find(|known| known.is_at(&desk)).cloned();
         let lookup = known.unwrap_or_else(|| {
-            let lookup = Lookup::new(desk.clone(), connector.clone(), keyring.clone());
-            shared.push((desk, lookup.clone()));
+            let lookup = Lookup::new(desk, connector.clone(), keyring.clone());
+            shared.push(lookup.clone());
             lookup
         });
         Some(Window { lookup, database: database.upstream.database.clone() })

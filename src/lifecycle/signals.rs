@@ -1,4 +1,5 @@
-//! The process's signals: SIGTERM and SIGINT ask it to stop. SIGHUP is for [`super::certificates`].
+//! The process's signals: SIGTERM and SIGINT ask it to stop. SIGHUP is for [`super::certificates`] and [`super::rules`]:
+//! files that the configuration names are read anew, the configuration itself is read once.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -27,7 +28,7 @@ impl Signals {
     /// Ready at the next request to stop; what the first and the second mean is [`super::drain`]'s matter.
     pub fn poll_stop(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         while self.hangup.poll_recv(cx).is_ready() {
-            tracing::info!("SIGHUP: certificates are read anew, the configuration is not");
+            tracing::info!("SIGHUP: certificates and files of rules are read anew, the configuration is not");
         }
         for (signal, name) in [(&mut self.terminate, "SIGTERM"), (&mut self.interrupt, "SIGINT")] {
             if signal.poll_recv(cx).is_ready() {

@@ -135,7 +135,8 @@ impl From<&Fault> for Closed {
             | Fault::LoginTimeout(_)
             | Fault::TooManyClients { .. }
             | Fault::TooManyLogins { .. }
-            | Fault::TooManyLoginsHere { .. } => Self::Login,
+            | Fault::TooManyLoginsHere { .. }
+            | Fault::LoginDisplaced { .. } => Self::Login,
             Fault::QueueTimeout { .. }
             | Fault::QueryTimeout(_)
             | Fault::TransactionTimeout(_)

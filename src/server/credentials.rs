@@ -1,4 +1,5 @@
-//! The passwords with which one pool logs in to its servers, in the order in which they are tried.
+//! The passwords with which pgweir logs in to servers, of one pool or to look users up, in the order in which they are
+//! tried.
 //!
 //! A database's command or password, else those of its user, else libpq's file of passwords. While a password is being
 //! changed there are several: when a server takes one, that is tried first the next time.
@@ -10,12 +11,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::Instant;
 
+use super::connect::{ConnectError, Connector, Established, Target};
 use super::password_command::{CommandError, Token, Tokens};
 use super::upstream::{Host, Upstream};
 use crate::auth::passfile::Passfile;
 use crate::auth::secret::Secret;
 
-/// Where the passwords of one pool come from.
+/// Where the passwords of one user at one database come from.
 #[derive(Debug)]
 pub struct Credentials {
     supply: Supply,
@@ -57,15 +59,20 @@ impl Credentials {
         Self { supply, passfile: upstream.passfile.clone() }
     }
 
-    /// For one connection. Reads the file of passwords, if that is all there is.
-    pub async fn round(&self) -> Round<'_> {
+    /// For one connection, with the first password taken up. Reads the file of passwords, if that is all there is.
+    ///
+    /// # Errors
+    /// The command's.
+    pub async fn round(&self) -> Result<Round<'_>, CommandError> {
         let nothing = matches!(&self.supply, Supply::Kept { passwords, .. } if passwords.is_empty());
         let passfile = match self.passfile.clone().filter(|_| nothing) {
             // A panic there would be a bug, and costs this password only.
             Some(path) => tokio::task::spawn_blocking(move || read(&path)).await.unwrap_or_default(),
             None => Passfile::default(),
         };
-        Round { credentials: self, began: Instant::now(), passfile, tried: Tried::Nothing }
+        let mut round = Round { credentials: self, began: Instant::now(), passfile, tried: Tried::Nothing };
+        round.next().await?;
+        Ok(round)
     }
 }
 
@@ -90,15 +97,31 @@ enum Tried {
 }
 
 impl Round<'_> {
-    pub fn passfile(&self) -> &Passfile {
-        &self.passfile
+    /// Logs in with the first password that the server takes. `target` names none.
+    ///
+    /// # Errors
+    /// Those of the last attempt.
+    pub async fn connect(
+        &mut self,
+        connector: &Connector,
+        target: &Target<'_>,
+        deadline: Instant,
+    ) -> Result<Established, ConnectError> {
+        loop {
+            let with = Target { password: self.password(), passfile: Some(&self.passfile), ..*target };
+            match connector.connect(&with, deadline).await {
+                Ok(established) => {
+                    self.was_right();
+                    return Ok(established);
+                }
+                Err(error) if error.is_about_the_password() && self.has_more() => self.next().await?,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Takes the next password up.
-    ///
-    /// # Errors
-    /// The command's.
-    pub async fn next(&mut self) -> Result<(), CommandError> {
+    async fn next(&mut self) -> Result<(), CommandError> {
         self.tried = match (&self.credentials.supply, &self.tried) {
             (Supply::Command(tokens), Tried::Token(refused)) => {
                 Tried::Token(tokens.current(Some(refused)).await?)
@@ -113,7 +136,7 @@ impl Round<'_> {
     }
 
     /// The password that was taken up.
-    pub fn password(&self) -> Option<&Secret> {
+    fn password(&self) -> Option<&Secret> {
         match (&self.tried, &self.credentials.supply) {
             (Tried::Token(token), _) => Some(token.secret()),
             (Tried::Kept { last, .. }, Supply::Kept { passwords, .. }) => passwords.get(*last),
@@ -122,7 +145,7 @@ impl Round<'_> {
     }
 
     /// Whether there is another to be tried when the server doesn't take this one.
-    pub fn has_more(&self) -> bool {
+    fn has_more(&self) -> bool {
         match (&self.tried, &self.credentials.supply) {
             // A token that was printed for this round is as new as can be.
             (Tried::Token(token), _) => token.since() < self.began,
@@ -132,7 +155,7 @@ impl Round<'_> {
     }
 
     /// The server took it.
-    pub fn was_right(&self) {
+    fn was_right(&self) {
         if let (Tried::Kept { last, .. }, Supply::Kept { good, .. }) = (&self.tried, &self.credentials.supply)
         {
             good.store(*last, Ordering::Relaxed);

@@ -18,7 +18,7 @@ use thiserror::Error;
 use tokio::sync::OwnedMutexGuard;
 use tokio::time::{sleep, timeout};
 
-pub use desk::Desk;
+pub use desk::{Asker, Desk};
 use pace::Pace;
 
 use super::ask::AskError;
@@ -176,6 +176,11 @@ impl Lookup {
         Arc::new(Self { desk, connector, keyring, counters, answers, line, pace, has_told })
     }
 
+    /// Whether `desk` would ask the same in the same way.
+    pub fn is_at(&self, desk: &Desk) -> bool {
+        self.desk.is_same(desk)
+    }
+
     async fn find(self: &Arc<Self>, user: &str, database: &str) -> Result<Answer, Unanswered> {
         let arrived = Instant::now();
         let name = (user.into(), database.into());
@@ -323,7 +328,7 @@ impl Lookup {
     async fn open(self: &Arc<Self>) -> Result<Option<Box<Connection>>, LookupError> {
         let connection = self.desk.connect(&self.connector, PATIENCE).await?;
         let mut connection = Box::new(connection);
-        match desk::prepare(&mut connection, self.desk.query.as_deref()).await {
+        match desk::prepare(&mut connection, self.desk.query()).await {
             Ok(true) => {
                 self.has_told.store(false, Ordering::Relaxed);
                 tokio::spawn(close_when_idle(Arc::downgrade(self)));
@@ -343,8 +348,8 @@ impl Lookup {
     fn tell_what_to_do(&self) {
         if !self.has_told.swap(true, Ordering::Relaxed) {
             tracing::warn!(
-                role = self.desk.upstream.user,
-                database = self.desk.upstream.database,
+                role = self.desk.user(),
+                database = self.desk.database(),
                 "this role may not look up users, so only configured ones can log in: install the function that \
                  `pgweir auth-sql` prints, or set auth.user to a role that may, or auth.query = \"off\""
             );

@@ -52,9 +52,8 @@ impl Source {
     /// # Errors
     /// As the pool's health wants to know it; no backend exists then.
     pub async fn open(&self, profile: &Profile) -> Result<Box<Connection>, OpenError> {
-        let mut round = self.credentials.round().await;
         // A command for a password has a time of its own.
-        round.next().await.map_err(|error| open_error(&error.into()))?;
+        let mut round = self.credentials.round().await.map_err(|error| open_error(&error.into()))?;
         let deadline = Instant::now() + self.connect_timeout;
         let mut known = self.known.beginning(profile.id);
         // Twice, if defaults were changed since the profile's clients logged in.
@@ -83,7 +82,6 @@ impl Source {
         }
     }
 
-    /// Logs in with the first password that the server takes.
     async fn connect(
         &self,
         profile: &Profile,
@@ -94,28 +92,20 @@ impl Source {
         let parameters = profile.parameters.iter().map(|(name, value)| (name.to_string(), value.to_string()));
         let amended = known.iter().flat_map(|known| known.amended.iter().cloned());
         let parameters: Vec<(String, String)> = parameters.chain(amended).collect();
-        loop {
-            let target = Target {
-                upstream: &self.upstream,
-                database: &self.database,
-                user: &self.user,
-                password: round.password(),
-                passfile: Some(round.passfile()),
-                keyring: self.keyring.as_deref(),
-                profile: &parameters,
-                minor: 0,
-                tls: self.tls.as_deref(),
-            };
-            match self.connector.connect(&target, deadline).await {
-                Ok(established) => {
-                    round.was_right();
-                    return Ok(Box::new(self.connection(established)));
-                }
-                Err(error) if error.is_about_the_password() && round.has_more() => {
-                    round.next().await.map_err(|error| open_error(&error.into()))?;
-                }
-                Err(error) => return Err(open_error(&error)),
-            }
+        let target = Target {
+            upstream: &self.upstream,
+            database: &self.database,
+            user: &self.user,
+            password: None,
+            passfile: None,
+            keyring: self.keyring.as_deref(),
+            profile: &parameters,
+            minor: 0,
+            tls: self.tls.as_deref(),
+        };
+        match round.connect(&self.connector, &target, deadline).await {
+            Ok(established) => Ok(Box::new(self.connection(established))),
+            Err(error) => Err(open_error(&error)),
         }
     }
 

@@ -62,6 +62,9 @@ pub enum Fault {
     TooManyLogins { limit: u32 },
     #[error("pgweir: {limit} clients are logging in from this address already")]
     TooManyLoginsHere { limit: u32 },
+    /// It made room for another.
+    #[error("pgweir: {limit} clients are logging in, and this one has taken the longest")]
+    LoginDisplaced { limit: u32 },
     #[error("pgweir: pool {pool}: all {size} servers are busy and {limit} clients wait already")]
     QueueFull { pool: String, size: u32, limit: u32 },
     #[error("pgweir: pool {pool}: no server became free within {} s", .waited.as_secs_f32())]
@@ -134,6 +137,7 @@ impl Fault {
             Self::TooManyClients { .. }
             | Self::TooManyLogins { .. }
             | Self::TooManyLoginsHere { .. }
+            | Self::LoginDisplaced { .. }
             | Self::QueueFull { .. } => SqlState::TOO_MANY_CONNECTIONS,
             Self::QueueTimeout { .. } | Self::ServerUnreachable { .. } | Self::UsersUnknown => {
                 SqlState::CANNOT_CONNECT_NOW
@@ -182,6 +186,7 @@ impl Fault {
             | Self::TooManyClients { .. }
             | Self::TooManyLogins { .. }
             | Self::TooManyLoginsHere { .. }
+            | Self::LoginDisplaced { .. }
             | Self::TransactionTimeout(_)
             | Self::IdleInTransaction(_)
             | Self::IdleClient(_)
@@ -201,6 +206,9 @@ impl Fault {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::TooManyClients { .. } => "Raise limits.max_clients, or close idle connections.",
+            Self::LoginDisplaced { .. } => {
+                "Try again; limits.max_logins and limits.max_logins_per_source bound logins in flight."
+            }
             Self::TooManyLogins { .. } => "Try again in a moment; limits.max_logins bounds logins in flight.",
             Self::TooManyLoginsHere { .. } => {
                 "Try again in a moment; limits.max_logins_per_source bounds logins in flight."

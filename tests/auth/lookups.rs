@@ -56,6 +56,18 @@ fn f114_nobody_can_tell_which_names_exist() {
     assert_ne!(salt(&house, stranger), salt(&house, "nobody_2"));
 }
 
+/// F114: real salts are the same after a restart and in each instance, and so have to be made-up ones.
+#[test]
+fn f114_a_strangers_salt_outlives_pgweir() {
+    let settings = "auth.mock_secret = 'thirty-two random bytes, or more'";
+    let (first, second) = (house(1, settings), house(1, settings));
+    let user = new_user(&first, "login password 'secret'");
+    for user in [user.as_str(), "nobody_1"] {
+        assert_eq!(salt(&first, user), salt(&second, user), "{user}");
+    }
+    assert_ne!(salt(&first, "nobody_1"), salt(&house(1, ""), "nobody_1"), "random, if nothing is said");
+}
+
 #[test]
 fn a_new_password_counts_at_once_and_the_old_one_no_more() {
     let house = house(2, "");

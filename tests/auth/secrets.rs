@@ -15,6 +15,7 @@ const HASHED: &str = "HashedSecret2";
 const IN_A_FILE: &str = "SecretInAFile3";
 const OF_SERVERS: &str = "SecretOfServers4";
 const TYPED_WRONG: &str = "TypedWrong5";
+const OF_SALTS: &str = "SecretOfTheSalts6";
 
 fn verifier() -> (Verifier, Vec<[u8; 32]>) {
     let salting = Salting { salt: b"salt".as_slice().into(), iterations: 4_096 };
@@ -54,7 +55,7 @@ fn nothing_that_is_said_holds_a_secret() {
     let file = files.path().join("secret");
     fs::write(&file, IN_A_FILE).expect("a file");
     let settings = format!(
-        "log.level = 'trace'\nusers.plain.password = '{PLAIN}'\nusers.hashed.password = '{verifier}'\n\
+        "log.level = 'trace'\nauth.mock_secret = '{OF_SALTS}'\nusers.plain.password = '{PLAIN}'\nusers.hashed.password = '{verifier}'\n\
          users.filed.password_file = '{}'\n[databases.elsewhere]\nhost = '127.0.0.1'\npool.queue_timeout = '500ms'\nport = 1\nuser = 'x'\n\
          password = '{OF_SERVERS}'\n[databases.refused]\nurl = 'postgres://other:{OF_SERVERS}@ADDRESS/app'\n",
         file.display()
@@ -101,7 +102,7 @@ fn nothing_that_is_said_holds_a_secret() {
         "{said}"
     );
 
-    let passwords = [PLAIN, HASHED, IN_A_FILE, OF_SERVERS, TYPED_WRONG, &own].map(str::as_bytes);
+    let passwords = [PLAIN, HASHED, IN_A_FILE, OF_SERVERS, TYPED_WRONG, OF_SALTS, &own].map(str::as_bytes);
     let secrets: Vec<_> = passwords.into_iter().chain(keys.iter().map(|key| key.as_slice())).collect();
     for spelling in spellings(&secrets) {
         let at = said.find(&spelling);

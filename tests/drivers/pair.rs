@@ -97,3 +97,14 @@ pub fn installed(path: &str) -> PathBuf {
 pub fn program(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(name)
 }
+
+/// The program on pgjdbc, which needs no compiler's output: `java` reads its source.
+pub fn pgjdbc() -> Command {
+    let mut command = Command::new("java");
+    // It lives for seconds: what makes it faster later only costs time.
+    command
+        .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp"])
+        .arg(installed("drivers/pgjdbc/usr/share/java/postgresql.jar"))
+        .arg(program("drivers/pgjdbc_client.java"));
+    command
+}

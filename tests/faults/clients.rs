@@ -1,10 +1,12 @@
 //! Clients that misbehave: they vanish, stall, trickle, flood.
 
-use std::io::Read;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use pgweir::demo::cluster::ROLE;
+use pgweir_testkit::client::Place;
 use pgweir_testkit::frontend::*;
 use socket2::{Domain, Socket, Type};
 
@@ -251,7 +253,7 @@ fn f12_client_pipelines_ten_thousand_queries_before_it_reads() {
     let batch = unnamed("select repeat('x', 1000)").repeat(count);
     let mut writer = client.stream().try_clone().expect("a second handle");
     // Both sides fill: whoever waits for the other to read first would wait for ever.
-    let writing = thread::spawn(move || std::io::Write::write_all(&mut writer, &batch).expect("it reads"));
+    let writing = thread::spawn(move || Write::write_all(&mut writer, &batch).expect("it reads"));
     eventually("answers come", || !client.heard_nothing());
     for _ in 0..count {
         let tags: Vec<_> = client.until_ready().iter().map(|message| message.tag).collect();
@@ -336,6 +338,33 @@ fn f20_replication_is_asked_for() {
     let house = House::new(1);
     for kind in ["true", "database"] {
         assert!(house.refusal(&[("replication", kind)]).contains("FATAL | 0A000"), "{kind}");
+    }
+    house.all_is_well();
+}
+
+/// There is no console: its usual names are those of databases, and its words are PostgreSQL's to judge.
+#[test]
+fn f119_nobody_can_tell_pgweir_what_to_do() {
+    let house = House::new(2);
+    for database in ["pgbouncer", "pgweir", "pgcat"] {
+        let told = Client::connect(&Place { database: database.into(), ..house.place() }, &[]);
+        let told = told.expect_err("no such database").to_string();
+        assert!(told.contains("3D000"), "{told}");
+    }
+    let mut client = house.client();
+    for command in ["show pools", "kill_client 1", "kill app", "shutdown", "pause", "reload", "disable app"] {
+        let answer = client.ask(command);
+        assert!(answer.starts_with("E[ERROR 42"), "{command}: {answer}");
+    }
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        for path in ["/", "/metrics", "/status.json", "/shutdown"] {
+            let mut stream = TcpStream::connect(house.pooler.http()).expect("the HTTP endpoint");
+            write!(stream, "{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                .expect("a request");
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 40"), "{method} {path}: {answer}");
+        }
     }
     house.all_is_well();
 }

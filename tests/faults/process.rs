@@ -1,10 +1,12 @@
 //! The process: signals, limits of the system, a log that nobody reads, a bad start.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Child, Command, Stdio};
 
 use pgweir::demo::cluster::free_port;
+use pgweir::demo::pooler::Pooler;
 use pgweir_testkit::client::Place;
 use pgweir_testkit::frontend::*;
 use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
@@ -140,6 +142,36 @@ fn f65_descriptors_run_out() {
     drop(crowd);
     assert_eq!(house.client().ask("select 1"), "T D[1] C[SELECT 1] Z[I]");
     house.all_is_well();
+}
+
+/// However many clients come, servers can be opened and the figures be looked at.
+#[test]
+fn f65_clients_leave_descriptors_to_others() {
+    let mut house = House::new(2);
+    let files = tempfile::tempdir().expect("a folder");
+    let script = files.path().join("pgweir");
+    let program = env!("CARGO_BIN_EXE_pgweir");
+    std::fs::write(&script, format!("#!/bin/sh\nulimit -n 160\nexec {program} \"$@\"\n")).expect("a script");
+    std::fs::set_permissions(&script, Permissions::from_mode(0o755)).expect("it is ours");
+    let log = files.path().join("log");
+    house.pooler = Pooler::start(&script, &house.url(), &["--pool-size", "2"], &log).expect("a pooler");
+    let place = house.place();
+    let mut clients = Vec::new();
+    let told = loop {
+        match Client::connect(&place, &[]) {
+            Ok(client) => clients.push(client),
+            Err(told) => break told.to_string(),
+        }
+    };
+    // 160, less two servers, forty pinned ones and 64 for all else; of these, each sixth is for a login.
+    assert_eq!(clients.len(), 45);
+    assert!(told.contains("53300") && told.contains("all 45 client connections are in use"), "{told}");
+    assert!(house.pooler.log().contains("too few open files"), "{}", house.pooler.log());
+    let crowd: Vec<_> = (0..200).map(|_| TcpStream::connect(house.address())).collect();
+    assert_eq!(clients[44].ask("begin"), "C[BEGIN] Z[T]");
+    assert_eq!(clients[43].ask("begin"), "C[BEGIN] Z[T]");
+    assert!(house.metric("pgweir_logins_total") >= 45);
+    drop(crowd);
 }
 
 #[test]

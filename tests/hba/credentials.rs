@@ -9,7 +9,7 @@ use pgweir::demo::pooler::Pooler;
 use pgweir::net::tls::outbound::Mode;
 
 use crate::authority::Folder;
-use crate::kit::{Login, Outcome, recipe, run, start, tcp, tls};
+use crate::kit::{Login, Outcome, count, recipe, run, start, tcp, tls, told};
 
 /// PostgreSQL, and pgweir that lets everybody of this machine in.
 struct House {
@@ -139,7 +139,7 @@ async fn a_password_that_is_nowhere_else_is_looked_for_in_libpqs_file() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
     house.change_password("other").await;
     eventually(&pooler, Err("pgweir: the server asks for a password and none is configured")).await;
-    assert!(pooler.log().contains("others may read it"), "{}", pooler.log());
+    told(&pooler, "others may read it", 1);
     house.folder.write("pgpass", "127.0.0.1:*:app:app:other\n");
     gets_in(&pooler).await;
 }
@@ -156,5 +156,51 @@ async fn f117_what_is_not_in_require_auth_is_refused() {
         let pooler = house.start(&format!("require_auth = '{methods}'"), &users);
         let outcome = try_query(&pooler, "").await.map_err(|(_, text)| text);
         assert_eq!(outcome.err().as_deref(), told, "{methods}");
+    }
+}
+
+/// Who looks users up logs in like any server, and so do its passwords change.
+#[tokio::test]
+async fn users_are_looked_up_with_passwords_from_the_same_places() {
+    let house = House::new();
+    run(&house.cluster, "create role asker superuser login; create role ann login password 'secret'").await;
+    let app = house.cluster.password();
+    let (folder, place) = (&house.folder, house.cluster.address());
+    let set = async |password: &str| {
+        folder.write("asker", password);
+        folder.write("pgpass", &format!("127.0.0.1:*:postgres:asker:{password}\n*:*:*:app:{app}\n"));
+        let end = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'asker'";
+        run(&house.cluster, &format!("alter role asker password '{password}'; {end}")).await;
+        while count(&house.cluster, "select count(*) from pg_stat_activity where usename = 'asker'").await > 0
+        {
+        }
+    };
+    folder.write("app", app);
+    let command = format!("cat {}/$PGUSER", folder.root().display());
+    for (database, users) in [
+        (format!("password_command = ['sh', '-c', {command:?}]"), String::new()),
+        (format!("passfile = {:?}", folder.path("pgpass")), String::new()),
+        (
+            String::new(),
+            format!(
+                "users.asker = {{ password = 'new', other_passwords = ['old'] }}\nusers.app.password = '{app}'"
+            ),
+        ),
+    ] {
+        set("old").await;
+        let text = format!(
+            "auth.user = 'asker'\nauth.dbname = 'postgres'\n{users}\n[databases.'*']\nhost = '127.0.0.1'\nport = {}\n\
+             user = 'app'\n{database}\n",
+            place.port()
+        );
+        let pooler = start(folder, &text, &[]);
+        let ann = async |password| {
+            let (host, tls) = (tcp(pooler.address()), tls(Mode::Disable, false));
+            Login { host, tls, database: ROLE, user: "ann", password }.query().await
+        };
+        assert_eq!(ann("secret").await, Ok(()), "{database}\n{}", pooler.log());
+        set("new").await;
+        assert_eq!(ann("secret").await, Ok(()), "{database}\n{}", pooler.log());
+        assert_eq!(ann("wrong").await.unwrap_err().0, "28P01");
     }
 }

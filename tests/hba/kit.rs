@@ -34,12 +34,12 @@ pub struct Login<'a> {
 
 impl Login<'_> {
     pub async fn run(&self) -> Outcome {
-        self.established().await.map(drop).map_err(told)
+        self.established().await.map(drop).map_err(refusal)
     }
 
     /// Logs in and runs a query.
     pub async fn query(&self) -> Outcome {
-        let mut server = self.established().await.map_err(told)?;
+        let mut server = self.established().await.map_err(refusal)?;
         server.stream.write_all(b"Q\0\0\0\x0dselect 1\0").await.unwrap();
         loop {
             let tag = server.stream.read_u8().await.unwrap();
@@ -82,7 +82,7 @@ impl Login<'_> {
     }
 }
 
-fn told(error: ConnectError) -> (String, String) {
+fn refusal(error: ConnectError) -> (String, String) {
     match error {
         ConnectError::Refused { sqlstate, message } => (sqlstate.to_string(), message),
         error => ("none".to_owned(), error.to_string()),
@@ -111,6 +111,14 @@ pub async fn run(cluster: &Cluster, sql: &str) {
     connection.await.unwrap().unwrap();
 }
 
+/// A number, as the superuser sees it.
+pub async fn count(cluster: &Cluster, sql: &str) -> i64 {
+    let (client, connection) =
+        tokio_postgres::connect(&cluster.superuser_url(), tokio_postgres::NoTls).await.unwrap();
+    tokio::spawn(connection);
+    client.query_one(sql, &[]).await.unwrap().get(0)
+}
+
 pub fn recipe() -> Recipe {
     Recipe { programs: std::env::var_os("PGWEIR_TEST_PGBIN").map(Into::into), ..Recipe::default() }
 }
@@ -131,5 +139,14 @@ pub fn start(folder: &Folder, text: &str, arguments: &[&str]) -> Pooler {
     let file = folder.write("pgweir.toml", text).display().to_string();
     let arguments = [&["--config", &file], arguments].concat();
     let program = Path::new(env!("CARGO_BIN_EXE_pgweir"));
-    Pooler::start(program, "", &arguments, &folder.path("pgweir.log")).unwrap()
+    let log = (0..).map(|number| folder.path(&format!("pgweir-{number}.log"))).find(|path| !path.exists());
+    Pooler::start(program, "", &arguments, &log.expect("there are many")).unwrap()
+}
+
+/// Waits until the log holds so many lines with `text`.
+pub fn told(pooler: &Pooler, text: &str, times: usize) {
+    let began = Instant::now();
+    while pooler.log().matches(text).count() < times {
+        assert!(began.elapsed() < Duration::from_secs(20), "never told: {text}\n{}", pooler.log());
+    }
 }

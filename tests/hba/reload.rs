@@ -1,26 +1,16 @@
 //! Rules that are replaced while pgweir runs.
 
-use std::time::{Duration, Instant};
-
 use pgweir::demo::cluster::{Cluster, ROLE};
 use pgweir::demo::pooler::Pooler;
 use pgweir::net::tls::outbound::Mode;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::authority::Folder;
-use crate::kit::{Login, Outcome, recipe, start, tcp, tls};
+use crate::kit::{Login, Outcome, recipe, start, tcp, tls, told};
 
 async fn try_login(pooler: &Pooler, cluster: &Cluster) -> Outcome {
     let (host, tls) = (tcp(pooler.address()), tls(Mode::Disable, false));
     Login { host, tls, database: ROLE, user: ROLE, password: cluster.password() }.run().await
-}
-
-/// Waits until the log holds so many lines with `text`.
-fn told(pooler: &Pooler, text: &str, times: usize) {
-    let began = Instant::now();
-    while pooler.log().matches(text).count() < times {
-        assert!(began.elapsed() < Duration::from_secs(20), "never told: {text}\n{}", pooler.log());
-    }
 }
 
 #[tokio::test]

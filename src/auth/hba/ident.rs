@@ -15,26 +15,30 @@ pub(super) struct Maps(Vec<Entry>);
 
 /// The users that a name of the system may be, by one line.
 #[derive(Clone, Debug)]
-struct Entry {
-    map: String,
-    system: Name,
-    user: Is,
+pub(super) struct Entry {
+    pub(super) map: String,
+    pub(super) system: Name,
+    pub(super) user: Is,
 }
 
 #[derive(Clone, Debug)]
-enum Is {
+pub(super) enum Is {
     One(User),
     /// What the first group of the system name's expression found, between two texts.
     Captured(String, String),
 }
 
 /// What stands for the first group.
-const GROUP: &str = "\\1";
+pub(super) const GROUP: &str = "\\1";
 
 impl Maps {
     pub(super) fn read(text: Text<'_>, files: &dyn Files) -> Result<Self, HbaError> {
         let read = |line: &Line| Entry::read(&line.fields).map_err(|wrong| wrong.at(&line.place));
         lines(text, files)?.iter().map(read).collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.0
     }
 
     /// The names of all maps, each once.

@@ -14,6 +14,7 @@ mod judge;
 mod name;
 mod network;
 mod parse;
+mod print;
 mod rule;
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,8 @@ pub use error::{HbaError, Wrong};
 pub use file::{Files, Text};
 pub use judge::{Allowed, Certificate, Line, Visitor};
 pub use rule::Rule;
+
+use std::fmt::Display;
 
 use super::users::Method;
 
@@ -61,5 +64,10 @@ impl Hba {
 
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// The lines of all maps, to be shown.
+    pub fn mappings(&self) -> impl Iterator<Item = impl Display> {
+        self.maps.entries().iter()
     }
 }

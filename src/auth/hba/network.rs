@@ -1,11 +1,12 @@
 //! Addresses with a mask.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// All addresses that are like `address` where `mask` has ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Network {
-    address: IpAddr,
+    pub(super) address: IpAddr,
+    /// As wide as the address.
     mask: u128,
 }
 
@@ -24,6 +25,13 @@ impl Network {
     pub(super) fn with_mask(address: &str, mask: &str) -> Option<Self> {
         let (address, mask): (IpAddr, IpAddr) = (address.parse().ok()?, mask.parse().ok()?);
         (address.is_ipv4() == mask.is_ipv4()).then(|| Self { address, mask: number(mask) })
+    }
+
+    pub(super) fn mask(&self) -> IpAddr {
+        match self.address {
+            IpAddr::V4(_) => Ipv4Addr::from_bits(self.mask as u32).into(),
+            IpAddr::V6(_) => Ipv6Addr::from_bits(self.mask).into(),
+        }
     }
 
     pub(super) fn contains(&self, other: IpAddr) -> bool {

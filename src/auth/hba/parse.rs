@@ -1,4 +1,4 @@
-//! Origin the fields of a line to the rule that they mean.
+//! From the fields of a line to the rule that they mean.
 
 use super::error::{HbaError, Wrong};
 use super::file::Line;
@@ -19,7 +19,7 @@ const CONNECTIONS: &[(&str, Connection)] = &[
     // There is no other encryption than TLS.
     ("hostnogssenc", Connection::Host(None)),
 ];
-const METHODS: &[(&str, Method)] = &[
+pub(super) const METHODS: &[(&str, Method)] = &[
     ("scram-sha-256", Method::ScramSha256),
     ("md5", Method::Md5),
     ("password", Method::Cleartext),
@@ -30,7 +30,7 @@ const METHODS: &[(&str, Method)] = &[
 ];
 /// Methods of PostgreSQL's that pgweir hasn't.
 const LEFT_OUT: &[&str] = &["ident", "gss", "sspi", "ldap", "radius", "pam", "bsd", "oauth"];
-const CLIENT_CERTS: &[(&str, ClientCert)] =
+pub(super) const CLIENT_CERTS: &[(&str, ClientCert)] =
     &[("verify-ca", ClientCert::VerifyCa), ("verify-full", ClientCert::VerifyFull)];
 const OPTIONS: &[(&str, Key)] =
     &[("map", Key::Map), ("clientcert", Key::ClientCert), ("clientname", Key::ClientName)];

@@ -341,6 +341,35 @@ fn maps_that_are_wrong() {
     assert!(error("m a +b").starts_with("auth.ident:1: \"+b\" is not supported"));
 }
 
+fn printed(hba: &Hba) -> String {
+    hba.rules().iter().map(|rule| format!("{rule}\n")).collect()
+}
+
+#[test]
+fn what_is_printed_is_read_as_the_same() {
+    let text = "\
+local all,\"all\",/^a \"@b\",\"+c\",\"d\"\"e\",\"\",\"f,g\" ident map=m
+host sameuser,replication all 10.0.0.0/8 reject
+";
+    let text = text.to_owned() + "hostssl all all ::1 ffff::1 cert map=m\nhostnossl all all all md5\n";
+    let maps = "m \"a b\" all\nm /^(.*)@x\\.org$ x\\1y\\1\n\"m\" a\\1 \"/^a|b\"\n";
+    let hba = mapped(&text, maps);
+    assert_eq!(
+        printed(&hba),
+        "local all,\"all\",\"/^a\" \"@b\",\"+c\",\"d\"\"e\",\"\",\"f,g\" peer \"map=m\"\n\
+         host sameuser,replication all 10.0.0.0 255.0.0.0 reject\n\
+         hostssl all all ::1 ffff::1 cert clientcert=verify-full \"map=m\"\n\
+         hostnossl all all all md5\n"
+    );
+    let maps = |hba: &Hba| hba.mappings().map(|mapping| format!("{mapping}\n")).collect::<String>();
+    assert_eq!(
+        maps(&hba),
+        "\"m\" \"a b\" all\n\"m\" \"/^(.*)@x\\.org$\" \"x\\1y\\1\"\n\"m\" \"a\\1\" \"/^a|b\"\n"
+    );
+    let again = mapped(&printed(&hba), &maps(&hba));
+    assert_eq!((printed(&again), maps(&again)), (printed(&hba), maps(&hba)));
+}
+
 #[test]
 fn one_method_for_everybody() {
     let of = |method| Hba::of_method(method, Allowed::default());
@@ -374,8 +403,9 @@ proptest! {
     ) {
         let text = words.concat();
         let files = shelf(&[("x", "host all all all md5")]);
-        if let Ok(hba) = Hba::read(Text::Inline("auth.hba", &text), None, Allowed::default(), &files) {
-            let _ = verdict(&hba, tcp("10.0.0.1", false, "shop", "ann"), None);
+        if let Ok(read) = Hba::read(Text::Inline("auth.hba", &text), None, Allowed::default(), &files) {
+            let _ = verdict(&read, tcp("10.0.0.1", false, "shop", "ann"), None);
+            prop_assert_eq!(printed(&hba(&printed(&read))), printed(&read));
         }
         let rules = Text::Inline("auth.hba", "local all all peer");
         let _ = Hba::read(rules, Some(Text::Inline("auth.ident", &text)), Allowed::default(), &files);

@@ -8,7 +8,10 @@ use tokio::net::UnixStream;
 use super::*;
 use crate::auth::hba::{Allowed, Hba};
 use crate::auth::secret::Secret;
+use crate::auth::source::Source;
 use crate::auth::users::Users;
+use crate::client::entrance::Entrance;
+use crate::client::limits::ClientLimits;
 use crate::wire::error::ErrorFields;
 use crate::wire::sqlstate::SqlState;
 
@@ -28,6 +31,13 @@ fn rules(method: Method, timeout: Duration) -> Arc<Rules> {
         counters: Arc::default(),
         held_back: HeldBack::default(),
     })
+}
+
+/// With a place that nobody takes away.
+async fn receive(stream: Stream, rules: &Rules) -> Result<Arrival, Fault> {
+    let entrance = Entrance::new(&ClientLimits::default());
+    let mut slot = entrance.enter(Source::Unix, Instant::now().into_std()).unwrap();
+    super::receive(stream, rules, &mut slot).await
 }
 
 const LONG: Duration = Duration::from_secs(60);
@@ -252,4 +262,29 @@ async fn f113_keys_are_made_ahead() {
     assert_eq!(rules.roster.underived().count(), 1);
     rules.derive_ahead().await;
     assert_eq!(rules.roster.underived().count(), 0);
+}
+
+/// Whoever comes in place of one that says nothing; the one that is let go of hears why.
+#[tokio::test]
+async fn f113_a_silent_client_makes_room() {
+    let limits = ClientLimits { max_logins: 1, max_logins_per_source: Some(1), ..ClientLimits::default() };
+    let entrance: &Entrance = Box::leak(Box::new(Entrance::new(&limits)));
+    let now = Instant::now().into_std();
+    for sends in [&b""[..], &startup(&[("user", "ann")])] {
+        let (mut ours, theirs) = UnixStream::pair().unwrap();
+        let mut slot = entrance.enter(Source::Unix, now).unwrap();
+        let login = tokio::spawn(async move {
+            super::receive(theirs.into(), &rules(Method::ScramSha256, LONG), &mut slot).await
+        });
+        ours.write_all(sends).await.unwrap();
+        if !sends.is_empty() {
+            assert_eq!(ours.read_u8().await.unwrap(), b'R');
+        }
+        let newcomer = entrance.enter(Source::Unix, now + Duration::from_secs(2)).unwrap();
+        assert_eq!(login.await.unwrap().unwrap_err(), Fault::LoginDisplaced { limit: 1 });
+        let mut answered = Vec::new();
+        ours.read_to_end(&mut answered).await.unwrap();
+        assert!(String::from_utf8_lossy(&answered).contains("C53300"), "{}", answered.escape_ascii());
+        drop(newcomer);
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::auth::secret::Secret;
 use crate::auth::users::Method;
-use crate::config::plan::Lookup;
+use crate::config::Lookup;
 use crate::config::{Environment, Inputs, Plan, load};
 use crate::pool::settings::Mode;
 use crate::server::upstream::Host;
@@ -254,7 +254,7 @@ fn users_are_looked_up_as_the_file_says() {
     let lookup = |ini: String| Files::of(&ini).plan().databases.named["a"].lookup.clone();
     let asked = |user: &str, query: &str, dbname: &str| {
         let (user, query, dbname) = (user.to_owned(), Some(query.to_owned()), dbname.to_owned());
-        Some(Lookup { user, password: None, dbname, query })
+        Some(Lookup { user, password_command: None, passwords: Vec::new(), dbname, query })
     };
     assert_eq!(lookup(ini("auth_query = select 1", "")), None);
     assert_eq!(lookup(ini("", "user=forced password=x")), None);
@@ -265,8 +265,8 @@ fn users_are_looked_up_as_the_file_says() {
     assert_eq!(lookup(both), asked("u", "own", "y"));
     let listed =
         Files::of(&ini("auth_user = app\nauth_file = userlist.txt", "")).with("userlist.txt", USERS).plan();
-    let password = listed.databases.named["a"].lookup.clone().and_then(|lookup| lookup.password);
-    assert_eq!(password, Some(Secret::new("secret")));
+    let passwords = listed.databases.named["a"].lookup.clone().map(|lookup| lookup.passwords);
+    assert_eq!(passwords, Some(vec![Secret::new("secret")]));
 }
 
 #[test]

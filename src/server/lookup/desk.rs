@@ -1,6 +1,6 @@
 //! The connection on which users are looked up: its fixed session, its two statements, one exchange.
 //!
-//! Depends on `connect`, `ask`, `catalog::users`. Invariant: nothing that a client sent becomes part of a text or of the
+//! Depends on `credentials`, `connect`, `ask`, `catalog::users`. Invariant: nothing that a client sent becomes part of a text or of the
 //! session; it is bound.
 
 use std::hash::RandomState;
@@ -11,12 +11,14 @@ use tokio::time::Instant;
 
 use crate::auth::answers::Name;
 use crate::auth::lookup;
+use crate::auth::secret::Secret;
 use crate::catalog::users::{DIRECT, DOOR, FUNCTION, MEANS};
 use crate::net::tls::outbound::Outbound;
 use crate::server::ask::{AskError, Columns};
 use crate::server::connect::{ConnectError, Connector, Target};
 use crate::server::connection::Connection;
-use crate::server::upstream::{SessionAttrs, Upstream};
+use crate::server::credentials::Credentials;
+use crate::server::upstream::{PasswordCommand, SessionAttrs, Upstream};
 use crate::session::params::Params;
 use crate::session::server::Ledger;
 use crate::session::settings::Interner;
@@ -31,21 +33,38 @@ const ABOUT_DOOR: &[u8] = b"_pgweir_door";
 const ABOUT_SECRET: &[u8] = b"_pgweir_secret";
 
 /// Where users are looked up, and as whom.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Desk {
-    /// With the user, password and database of this connection.
-    pub upstream: Upstream,
+    upstream: Upstream,
+    passwords: Vec<Secret>,
+    credentials: Credentials,
     /// `None`: plain text only.
-    pub tls: Option<Arc<Outbound>>,
-    pub connect_timeout: Duration,
+    tls: Option<Arc<Outbound>>,
+    connect_timeout: Duration,
+    query: Option<String>,
+}
+
+/// Who asks.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    pub user: String,
+    pub database: String,
+    pub password_command: Option<PasswordCommand>,
+    /// Tried in this order, if there is no command; then the upstream's file of passwords.
+    pub passwords: Vec<Secret>,
     /// The operator's own query; `None`: ours.
     pub query: Option<String>,
 }
 
 impl Desk {
-    /// At the same place as `upstream`, as `user`, in `database`. The session's settings are its own, whatever the
-    /// upstream's parameters are.
-    pub fn beside(upstream: &Upstream, user: &str, database: &str) -> Upstream {
+    /// At the same place as `upstream`. The session's settings are its own, whatever the upstream's parameters are.
+    pub fn beside(
+        upstream: &Upstream,
+        asker: Asker,
+        tls: Option<Arc<Outbound>>,
+        connect_timeout: Duration,
+    ) -> Self {
+        let Asker { user, database, password_command, passwords, query } = asker;
         let fixed = [
             ("application_name", "pgweir auth"),
             ("client_encoding", "UTF8"),
@@ -60,18 +79,34 @@ impl Desk {
             SessionAttrs::ReadOnly => SessionAttrs::Any,
             attrs => attrs,
         };
-        Upstream {
-            user: Some(user.to_owned()),
-            database: Some(database.to_owned()),
+        let upstream = Upstream {
+            user: Some(user.clone()),
+            database: Some(database.clone()),
+            password: None,
+            password_command,
             parameters: fixed.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
             attrs,
             ..upstream.clone()
-        }
+        };
+        let credentials = Credentials::new(&upstream, &database, &user, passwords.iter());
+        Self { upstream, passwords, credentials, tls, connect_timeout, query }
     }
 
     /// Whether both may share a connection.
-    pub fn is_same(&self, other: &Self) -> bool {
-        self.upstream == other.upstream && self.query == other.query
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        (&self.upstream, &self.passwords, &self.query) == (&other.upstream, &other.passwords, &other.query)
+    }
+
+    pub(super) fn user(&self) -> &str {
+        self.upstream.user.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn database(&self) -> &str {
+        self.upstream.database.as_deref().unwrap_or_default()
+    }
+
+    pub(super) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
     }
 
     pub(super) async fn connect(
@@ -90,16 +125,12 @@ impl Desk {
             minor: 0,
             tls: self.tls.as_deref(),
         };
+        let mut round = self.credentials.round().await?;
         let deadline = Instant::now() + self.connect_timeout.min(patience);
-        let established = connector.connect(&target, deadline).await?;
+        let established = round.connect(connector, &target, deadline).await?;
         let ledger =
             Ledger::new(Params::default(), RandomState::new(), 0, Interner::default().plain().clone());
-        Ok(Connection::new(
-            established,
-            connector.clone(),
-            ledger,
-            self.upstream.user.as_deref().unwrap_or_default().into(),
-        ))
+        Ok(Connection::new(established, connector.clone(), ledger, self.user().into()))
     }
 }
 
